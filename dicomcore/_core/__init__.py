@@ -1,0 +1,1 @@
+"""Compiled kernels, built from ``pyx/``. Each is described by the stub beside it."""

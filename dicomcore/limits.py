@@ -1,0 +1,59 @@
+"""Bounds on everything that a file or a peer can make large. A value, handed down as an argument; there is no global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+KiB = 1024
+MiB = 1024 * KiB
+GiB = 1024 * MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is accepted from files and peers. Lengths are bytes, times are seconds, ``count`` is a number of things.
+
+    ``Limits().but(artim=5.0)`` changes one bound and keeps the rest.
+    """
+
+    # data sets (PS3.5, PS3.10)
+    nesting_depth: int = 128
+    element_count: int = 50_000_000
+    inflated_length: int = 4 * GiB
+    value_length: int = 0xFFFFFFFE
+    memory_object: int = 64 * MiB
+
+    # upper layer (PS3.8): before an association stands, a connection costs at most `handshake_length`
+    associate_length: int = 1 * MiB
+    handshake_length: int = 64 * KiB
+    context_count: int = 128
+    transfer_syntax_count: int = 128
+    user_item_count: int = 512
+    pdu_length: int = 256 * KiB
+    received_pdu_length: int = 0xFFFFFFFF  # a P-DATA-TF is streamed, so its length costs no memory
+    held_length: int = 16 * KiB  # what an idle association may hold
+
+    # DIMSE (PS3.7)
+    command_length: int = 64 * KiB
+    operations_window: int = 16
+
+    # time
+    artim: float = 30.0
+    connect_timeout: float = 10.0
+    association_timeout: float = 30.0
+    network_timeout: float = 60.0
+    dimse_timeout: float = 120.0
+    idle_timeout: float = 600.0
+
+    # server
+    association_count: int = 1000
+
+    def but(self, **changes: Any) -> Limits:
+        """A copy with some bounds changed."""
+        return replace(self, **changes)
+
+
+DEFAULT_LIMITS = Limits()
