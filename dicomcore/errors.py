@@ -1,8 +1,8 @@
 """Every error that leaves this package, and the issues that lenient reading collects.
 
-An error carries fields, not prose: where (``offset`` in bytes, ``path`` such as ``(300A,00B0)[2].(300A,0111)``), which
-``clause`` of the standard was broken, what to do about it (``hint``) and what a protocol stack has to ``answer``: a DIMSE
-status (int) or the source and reason of an A-ABORT or A-ASSOCIATE-RJ (tuple).
+An error carries fields, not prose: where (``offset`` in bytes, ``path`` such as ``(300A,00B0)[2].(300A,0111)``),
+which ``clause`` of the standard was broken, what to do about it (``hint``) and what a protocol stack has to ``answer``:
+a DIMSE status (int), or the source and reason of an A-ABORT or A-ASSOCIATE-RJ (tuple).
 """
 
 from __future__ import annotations

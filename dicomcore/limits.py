@@ -1,4 +1,4 @@
-"""Bounds on everything that a file or a peer can make large. A value, handed down as an argument; there is no global."""
+"""Bounds on everything that a file or a peer can make large: a value, handed down as an argument, never a global."""
 
 from __future__ import annotations
 

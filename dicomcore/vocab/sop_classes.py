@@ -1,0 +1,44 @@
+"""SOP classes (PS3.4, PS3.6 annex A): which service class they belong to and which DIMSE services carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ._tables import read_table
+from .uids import UID
+
+__all__ = ["VERIFICATION", "SopClass", "sop_classes", "storage_uids"]
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+
+
+class SopClass(NamedTuple):
+    """``iod`` is the identifier of the information object; ``dimse`` the services, such as ``("C-STORE",)``."""
+
+    uid: UID
+    keyword: str
+    name: str
+    service_class: str
+    iod: str
+    dimse: tuple[str, ...]
+    retired: bool
+
+
+@cache
+def sop_classes() -> Mapping[str, SopClass]:
+    """All registered SOP classes by UID."""
+    return MappingProxyType(
+        {
+            uid: SopClass(UID(uid), keyword, name, service, iod, tuple(filter(None, dimse.split(","))), retired == "1")
+            for uid, keyword, name, service, iod, dimse, retired in read_table("sop_classes")
+        }
+    )
+
+
+@cache
+def storage_uids() -> frozenset[str]:
+    """Every SOP class that C-STORE carries: Storage and Non-Patient Object Storage, retired ones included."""
+    return frozenset(row.uid for row in sop_classes().values() if "C-STORE" in row.dimse)
