@@ -24,7 +24,7 @@ _WORDS = {
 
 
 class VR(NamedTuple):
-    """``word`` is the unit that big endian order swaps; ``max_length`` is in bytes or characters as PS3.5 says, 0: open."""
+    """``word`` is the unit that big endian order swaps; ``max_length`` in bytes or characters as in PS3.5, 0: open."""
 
     code: str
     name: str
