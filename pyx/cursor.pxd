@@ -1,0 +1,139 @@
+# Header only. A checked read position over bytes somebody else owns, and the one place that knows the three shapes of a
+# data element header (PS3.5 7.1.2, 7.1.3). `read_` answers STATUS_SHORT and moves nothing when the bytes do not suffice.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from bits cimport load_tag, load_u16, load_u32
+from status cimport STATUS_OK, STATUS_SHORT, Status
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    /* One bit per second letter, one row per first letter; PS3.5 Table 7.1-1 (long form) and 7.1-2 (short form). */
+    #define DC_(c) (1u << ((c) - 'A'))
+    static const uint32_t dc_vr_long[26] = {
+        ['O' - 'A'] = DC_('B') | DC_('D') | DC_('F') | DC_('L') | DC_('V') | DC_('W'),
+        ['S' - 'A'] = DC_('Q') | DC_('V'),
+        ['U' - 'A'] = DC_('C') | DC_('N') | DC_('R') | DC_('T') | DC_('V'),
+    };
+    static const uint32_t dc_vr_short[26] = {
+        ['A' - 'A'] = DC_('E') | DC_('S') | DC_('T'),
+        ['C' - 'A'] = DC_('S'),
+        ['D' - 'A'] = DC_('A') | DC_('S') | DC_('T'),
+        ['F' - 'A'] = DC_('D') | DC_('L'),
+        ['I' - 'A'] = DC_('S'),
+        ['L' - 'A'] = DC_('O') | DC_('T'),
+        ['P' - 'A'] = DC_('N'),
+        ['S' - 'A'] = DC_('H') | DC_('L') | DC_('S') | DC_('T'),
+        ['T' - 'A'] = DC_('M'),
+        ['U' - 'A'] = DC_('I') | DC_('L') | DC_('S'),
+    };
+    #undef DC_
+    """
+    const uint32_t dc_vr_long[26]
+    const uint32_t dc_vr_short[26]
+
+cdef enum:
+    UNDEFINED = 0xFFFFFFFF
+    TAG_ITEM = 0xFFFEE000
+    TAG_ITEM_END = 0xFFFEE00D
+    TAG_SEQUENCE_END = 0xFFFEE0DD
+    TAG_PIXEL_DATA = 0x7FE00010
+    VR_SQ = 0x5351
+    VR_UN = 0x554E
+
+cdef enum VRForm:
+    FORM_SHORT = 0   # known: 16-bit length, 8-byte header
+    FORM_LONG = 1    # known: two reserved bytes, 32-bit length, 12-byte header
+    FORM_ALIEN = 2   # printable but not a VR of the standard: read with a 16-bit length
+    FORM_BINARY = 3  # not text: the element was written without a VR in an explicit data set
+
+
+ctypedef struct Cursor:
+    const uint8_t *at
+    const uint8_t *stop
+
+
+ctypedef struct Header:
+    uint32_t tag
+    uint32_t length     # UNDEFINED when FFFFFFFF
+    uint16_t vr         # 0 when the header has none
+    uint8_t size        # 8 or 12
+    uint8_t form        # VRForm
+
+
+cdef inline void cursor_over(Cursor *c, const uint8_t *data, size_t length) noexcept nogil:
+    c.at = data
+    c.stop = data + length
+
+
+cdef inline size_t cursor_left(const Cursor *c) noexcept nogil:
+    return <size_t>(c.stop - c.at)
+
+
+cdef inline Status cursor_skip(Cursor *c, size_t length) noexcept nogil:
+    if cursor_left(c) < length:
+        return STATUS_SHORT
+    c.at += length
+    return STATUS_OK
+
+
+cdef inline Status read_u16(Cursor *c, bint big, uint16_t *out) noexcept nogil:
+    if cursor_left(c) < 2:
+        return STATUS_SHORT
+    out[0] = load_u16(c.at, big)
+    c.at += 2
+    return STATUS_OK
+
+
+cdef inline Status read_u32(Cursor *c, bint big, uint32_t *out) noexcept nogil:
+    if cursor_left(c) < 4:
+        return STATUS_SHORT
+    out[0] = load_u32(c.at, big)
+    c.at += 4
+    return STATUS_OK
+
+
+cdef inline VRForm vr_form(uint8_t first, uint8_t second) noexcept nogil:
+    cdef uint32_t i = <uint32_t>first - 65u
+    cdef uint32_t j = <uint32_t>second - 65u
+    if i < 26 and j < 26:
+        if (dc_vr_short[i] >> j) & 1:
+            return FORM_SHORT
+        if (dc_vr_long[i] >> j) & 1:
+            return FORM_LONG
+    if 32 <= first < 127 and 32 <= second < 127:
+        return FORM_ALIEN
+    return FORM_BINARY
+
+
+cdef inline Status view_header(const uint8_t *p, size_t left, bint explicit, bint big, Header *out) noexcept nogil:
+    """The header at `p`, of which `left` bytes may be read. Items and delimiters (FFFE,xxxx) never have a VR (7.5)."""
+    if left < 8:
+        return STATUS_SHORT
+    out.tag = load_tag(p, big)
+    out.size = 8
+    out.form = FORM_SHORT
+    if explicit and (out.tag >> 16) != 0xFFFE:
+        out.form = <uint8_t>vr_form(p[4], p[5])
+        if out.form != FORM_BINARY:
+            out.vr = <uint16_t>((<uint32_t>p[4] << 8) | p[5])
+            if out.form != FORM_LONG:
+                out.length = load_u16(p + 6, big)
+                return STATUS_OK
+            if left < 12:
+                return STATUS_SHORT
+            out.length = load_u32(p + 8, big)
+            out.size = 12
+            return STATUS_OK
+    out.vr = 0
+    out.length = load_u32(p + 4, big)
+    return STATUS_OK
+
+
+cdef inline Status read_header(Cursor *c, bint explicit, bint big, Header *out) noexcept nogil:
+    """`view_header` and move past it, to the first byte of the value."""
+    cdef Status status = view_header(c.at, cursor_left(c), explicit, big, out)
+    if status == STATUS_OK:
+        c.at += out.size
+    return status
