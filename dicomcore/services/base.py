@@ -1,0 +1,203 @@
+"""What every service shares: requests, responses, effects that a driver performs, the way from a request to its service.
+
+**Provider (SCP).** A driver that got a request calls ``handle(request, context)`` and runs the generator it returns:
+
+- a yielded `Response` is sent (``response.command(request.command)`` builds its command set); a Pending one leaves the
+  operation open, and the generator ends after the final one;
+- a yielded effect is performed and answered with ``send``. `Receive` streams the body of the request into a sink and is
+  answered `Received`: when ``sink.write`` raises, the driver writes no more to it, drains the rest of the body and hands
+  the exception over in ``Received.error``. `Call` runs blocking work on a worker and answers its result, or throws its
+  exception into the generator;
+- a body that no `Receive` asked for is drained before the first response is sent;
+- when the association ends first, the driver closes the generator (GeneratorExit): what was begun is taken back there;
+- an exception that leaves the generator is answered with ``status_of(exception)`` if no final response was sent.
+
+**User (SCU).** A generator that yields `Invoke` and is answered an `Answer` (the whole response). Its return value is
+the result. Generators do not know each other, so a driver may run several at a time, up to the agreed window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dicomcore.dimse.command import Command, CommandField, response
+from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.vocab.status import StatusCategory, category
+
+if TYPE_CHECKING:
+    from dicomcore.ul.negotiation import AgreedContext
+
+__all__ = [
+    "Answer",
+    "BodySink",
+    "Call",
+    "Invoke",
+    "Provider",
+    "ProviderSteps",
+    "Receive",
+    "Received",
+    "Request",
+    "Response",
+    "Router",
+    "ServiceContext",
+    "UserSteps",
+    "status_of",
+]
+
+PROCESSING_FAILURE = 0x0110
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+UNRECOGNIZED_OPERATION = 0x0211
+NO_SUCH_SOP_CLASS = 0x0118
+
+
+class BodySink(Protocol):
+    """Where a body goes, fragment by fragment. A view is valid only during the call."""
+
+    def write(self, view: memoryview, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a peer asks for: the command, whether a body follows, and on which context and association it came."""
+
+    context_id: int
+    command: Command
+    has_body: bool
+    context: AgreedContext
+    calling_ae: str = ""
+    called_ae: str = ""
+    peer: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a provider answers: a status, a body (anything with a length, or several of them), and elements by keyword."""
+
+    status: int
+    body: Any = None
+    elements: Mapping[str, Any] = field(default_factory=dict)
+
+    def command(self, request: Command) -> Command:
+        """The command set that answers `request`."""
+        return response(request, self.status, **self.elements)
+
+    @property
+    def is_pending(self) -> bool:
+        return category(self.status) is StatusCategory.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Effect: stream the body of the request into ``sink``. Answered by `Received`."""
+
+    sink: BodySink
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The body is over: how many bytes it had, and the exception with which the sink refused it, if any."""
+
+    length: int
+    error: Exception | None = None
+
+
+class Call:
+    """Effect: run ``fn(*args)``, which may block, on a worker. Answered by its result; its exception is thrown in."""
+
+    __slots__ = ("args", "fn")
+
+    def __init__(self, fn: Callable[..., Any], *args: Any) -> None:
+        self.fn = fn
+        self.args = args
+
+    def __repr__(self) -> str:
+        return f"Call({self.fn!r}, *{self.args!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Effect of a user: send this request and wait for its response, an `Answer`."""
+
+    context_id: int
+    command: Command
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as its user sees it."""
+
+    status: int
+    command: Command
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class ServiceContext:
+    """What the driver tells a running provider; the flags are set while it runs."""
+
+    limits: Limits = DEFAULT_LIMITS
+    cancelled: bool = False
+    peer_gone: bool = False
+
+
+ProviderSteps = Generator[Receive | Call | Response, Any, None]
+UserSteps = Generator[Invoke, Answer, Answer]
+
+
+class Provider(Protocol):
+    """An SCP: which abstract syntaxes, with which transfer syntaxes (best first), which commands, and how."""
+
+    @property
+    def supported(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    @property
+    def commands(self) -> frozenset[CommandField]: ...
+
+    def handle(self, request: Request, context: ServiceContext, /) -> ProviderSteps: ...
+
+
+class Router:
+    """Services side by side on one application entity. ``supported`` is what `Acceptance` wants to know."""
+
+    def __init__(self, services: Iterable[Provider]) -> None:
+        supported: dict[str, tuple[str, ...]] = {}
+        providers: dict[tuple[str, int], Provider] = {}
+        for service in services:
+            for abstract_syntax, transfer_syntaxes in service.supported.items():
+                known = supported.get(abstract_syntax, ())
+                supported[abstract_syntax] = known + tuple(uid for uid in transfer_syntaxes if uid not in known)
+                for command_field in service.commands:
+                    if providers.setdefault((abstract_syntax, command_field), service) is not service:
+                        raise LocalProtocolError(f"two services for {command_field.name} of {abstract_syntax}")
+        self.supported: Mapping[str, tuple[str, ...]] = MappingProxyType(supported)
+        self._providers = providers
+
+    def find(self, abstract_syntax: str, command_field: int) -> Provider | int:
+        """The provider for a command on a context, or the status to refuse it with (PS3.7 Annex C)."""
+        provider = self._providers.get((abstract_syntax, command_field))
+        if provider is not None:
+            return provider
+        if abstract_syntax in self.supported:
+            return UNRECOGNIZED_OPERATION
+        return NO_SUCH_SOP_CLASS if 0x0100 <= command_field < 0x0FFF else SOP_CLASS_NOT_SUPPORTED
+
+    def handle(self, request: Request, context: ServiceContext) -> ProviderSteps:
+        """The running provider of a request; one that only refuses when there is none."""
+        found = self.find(request.context.abstract_syntax, request.command.field)
+        return _refuse(found) if isinstance(found, int) else found.handle(request, context)
+
+
+def _refuse(status: int) -> ProviderSteps:
+    yield Response(status)
+
+
+def status_of(error: BaseException) -> int:
+    """The failure status that an exception in a provider becomes: its own, or Processing Failure."""
+    if isinstance(error, DicomError) and isinstance(error.answer, int):
+        return error.answer
+    return PROCESSING_FAILURE
