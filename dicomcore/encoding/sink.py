@@ -1,0 +1,239 @@
+"""Where encoded bytes go: a file that appears whole or not at all, or memory.
+
+`FileSink` writes under a unique temporary name in the folder of the final one and renames on `commit`, so nobody ever
+sees part of an object, two writers of one instance never mix, and what a killed process leaves behind is recognised by its
+prefix (the process id follows it).
+``durability="process"``: after `commit` the file is complete, closed and under its final name (safe against kill -9);
+``"power"``: file and folder are fsynced too, the file before the rename and the folder after it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from dicomcore.errors import LimitExceeded
+from dicomcore.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from _typeshed import ReadableBuffer
+
+__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink"]
+
+TEMPORARY_PREFIX = ".dicomcore-"
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_VECTOR_COUNT = 1024  # IOV_MAX of every system that has writev
+
+
+class Sink(Protocol):
+    """Takes bytes in order; what was written becomes visible on `commit` and vanishes on `discard`."""
+
+    def write(self, view: ReadableBuffer, /) -> None: ...
+    def commit(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class FileSink:
+    """A new file at ``path``, complete or absent.
+
+    ``replace=False`` raises `FileExistsError` from `commit` when the final name is taken (by hard link, so without a
+    race, where the file system has links). A failed write, commit or close leaves no file; OSErrors come out as they are.
+    """
+
+    __slots__ = ("_descriptor", "_power", "_replace", "length", "path", "temporary_path")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Literal["process", "power"] = "process",
+        replace: bool = True,
+        temporary_prefix: str = TEMPORARY_PREFIX,
+    ) -> None:
+        if durability not in ("process", "power"):
+            raise ValueError(f'durability is "process" or "power", not {durability!r}')
+        self._descriptor = -1
+        self._power = durability == "power"
+        self._replace = replace
+        self.length = 0
+        self.path = os.fspath(path)
+        folder = os.path.dirname(self.path)
+        while True:
+            name = f"{temporary_prefix}{os.getpid()}-{os.urandom(8).hex()}"
+            self.temporary_path = os.path.join(folder, name)
+            try:
+                self._descriptor = os.open(self.temporary_path, _CREATE_FLAGS, 0o666)
+            except FileExistsError:  # 64 random bits met a leftover
+                continue
+            return
+
+    @property
+    def done(self) -> bool:
+        """Committed or discarded: nothing more can be written."""
+        return self._descriptor < 0
+
+    def fileno(self) -> int:
+        """The descriptor of the unfinished file. Who writes to it directly adds to ``length``."""
+        if self._descriptor < 0:
+            raise ValueError("the sink is committed or discarded")
+        return self._descriptor
+
+    def write(self, view: ReadableBuffer, /) -> None:
+        """All of ``view``, in as many writes as the system wants."""
+        descriptor = self.fileno()
+        count = os.write(descriptor, view)
+        length = memoryview(view).nbytes
+        if count != length:
+            rest = memoryview(view).cast("B")
+            while count < length:
+                count += os.write(descriptor, rest[count:])
+        self.length += length
+
+    def writev(self, views: Sequence[ReadableBuffer], /) -> None:
+        """Every view in order, in one system call where that is possible."""
+        if not hasattr(os, "writev"):
+            for view in views:
+                self.write(view)
+            return
+        descriptor = self.fileno()
+        left = [memoryview(view).cast("B") for view in views if memoryview(view).nbytes]
+        while left:
+            batch = left[:_VECTOR_COUNT]
+            count = os.writev(descriptor, batch)
+            self.length += count
+            whole = 0
+            while whole < len(batch) and count >= batch[whole].nbytes:
+                count -= batch[whole].nbytes
+                whole += 1
+            del left[:whole]
+            if count:
+                left[0] = left[0][count:]
+
+    def commit(self) -> None:
+        """Give the file its final name; see the module for what holds afterwards."""
+        descriptor = self.fileno()
+        try:
+            if self._power:
+                os.fsync(descriptor)
+            self._descriptor = -1
+            os.close(descriptor)  # a network file system may report a full disk only here
+            if self._replace:
+                os.replace(self.temporary_path, self.path)
+            else:
+                self._rename_exclusive()
+        except BaseException:
+            self._abandon()
+            raise
+        if self._power:
+            _fsync_folder(os.path.dirname(self.path))
+
+    def discard(self) -> None:
+        """Remove what was written. Nothing happens after `commit` or a second time."""
+        if self._descriptor >= 0:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(self.temporary_path)
+
+    def _rename_exclusive(self) -> None:
+        try:
+            os.link(self.temporary_path, self.path)
+        except FileExistsError:
+            raise
+        except (AttributeError, OSError):  # no hard links here: look, then rename
+            if os.path.lexists(self.path):
+                raise FileExistsError(f"{self.path} exists") from None
+            os.rename(self.temporary_path, self.path)
+        else:
+            os.unlink(self.temporary_path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """A normal end commits, an exception discards, unless that was done inside."""
+        if kind is not None:
+            self.discard()
+        elif not self.done:
+            self.commit()
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", -1) >= 0:
+            self._abandon()
+
+
+def _fsync_folder(folder: str) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows journals renames and cannot open folders
+        return
+    descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class MemorySink:
+    """Bytes in memory, at most ``limit`` of them; `value` after `commit`."""
+
+    __slots__ = ("_data", "_value", "done", "length", "limit")
+
+    def __init__(self, limit: int = DEFAULT_LIMITS.memory_object) -> None:
+        self.limit = limit
+        self.done = False
+        self.length = 0
+        self._data = bytearray()
+        self._value: bytes | None = None
+
+    @property
+    def value(self) -> bytes:
+        """What was committed."""
+        if self._value is None:
+            raise ValueError("nothing was committed")
+        return self._value
+
+    def write(self, view: ReadableBuffer, /) -> None:
+        if self.done:
+            raise ValueError("the sink is committed or discarded")
+        length = self.length + memoryview(view).nbytes
+        if length > self.limit:
+            raise LimitExceeded(f"more than {self.limit} bytes for an object in memory", hint="store it in a file")
+        self._data += view
+        self.length = length
+
+    def writev(self, views: Sequence[ReadableBuffer], /) -> None:
+        for view in views:
+            self.write(view)
+
+    def commit(self) -> None:
+        if self.done:
+            raise ValueError("the sink is committed or discarded")
+        self.done = True
+        self._value = bytes(self._data)
+        self._data = bytearray()
+
+    def discard(self) -> None:
+        self.done = True
+        self._data = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+        elif not self.done:
+            self.commit()
