@@ -1,11 +1,11 @@
-"""What every service shares: requests, responses, effects that a driver performs, the way from a request to its service.
+"""What every service shares: requests, responses, effects that a driver performs, and the way to the right service.
 
 **Provider (SCP).** A driver that got a request calls ``handle(request, context)`` and runs the generator it returns:
 
 - a yielded `Response` is sent (``response.command(request.command)`` builds its command set); a Pending one leaves the
   operation open, and the generator ends after the final one;
 - a yielded effect is performed and answered with ``send``. `Receive` streams the body of the request into a sink and is
-  answered `Received`: when ``sink.write`` raises, the driver writes no more to it, drains the rest of the body and hands
+- a yielded effect is performed and answered with ``send``. `Receive` streams the request's body into a sink and is
   the exception over in ``Received.error``. `Call` runs blocking work on a worker and answers its result, or throws its
   exception into the generator;
 - a body that no `Receive` asked for is drained before the first response is sent;
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a provider answers: a status, a body (anything with a length, or several of them), and elements by keyword."""
+    """What a provider answers: a status, a body (anything with a length, or a list of such), elements by keyword."""
 
     status: int
     body: Any = None

@@ -1,0 +1,264 @@
+"""The exchange of messages on one association (PS3.7 7, 8; PS3.8 Annex E): who asked what, and what is still open.
+
+It reads command sets, never data sets: a body goes out as the payloads handed in and comes in as the views that
+arrived. Promised: a response is matched with its request by message id, context and command field; Pending keeps an
+operation open; ids in flight are not given twice; never more requests are open than the window allows (PS3.7 D.3.3.3);
+the fragments of a command are gathered up to `Limits.command_length`, those of a data set are not gathered at all.
+Messages are not interleaved, neither sent nor accepted. RemoteProtocolError means that the association is to be aborted
+with its ``answer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from typing import Any, Final, NamedTuple, Protocol
+
+from dicomcore.errors import LocalProtocolError, RemoteProtocolError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.vocab.status import StatusCategory, category
+
+from .command import (
+    ABORT,
+    DATA_SET_PRESENT,
+    NO_DATA_SET,
+    Command,
+    CommandField,
+    command,
+    decode_command,
+    encode_command,
+)
+
+__all__ = ["CancelReceived", "Exchange", "Fragment", "RequestReceived", "ResponseReceived"]
+
+_LAST_ID: Final = 0xFFFF
+_RESPONSE_BIT: Final = 0x8000
+_MANY_ANSWERS: Final = frozenset({CommandField.C_FIND_RSP, CommandField.C_GET_RSP, CommandField.C_MOVE_RSP})
+
+
+class Carrier(Protocol):
+    """What the exchange needs of an association (`ul.association.Association`)."""
+
+    @property
+    def negotiated(self) -> Any: ...
+
+    def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None: ...
+
+
+class Arrived(Protocol):
+    """What it needs of the P-DATA that arrived (`ul.association.Body`)."""
+
+    @property
+    def context_id(self) -> int: ...
+    @property
+    def command(self) -> bool: ...
+    @property
+    def last(self) -> bool: ...
+    @property
+    def view(self) -> memoryview: ...
+
+
+class RequestReceived(NamedTuple):
+    """The peer asks; if ``has_body``, `Fragment`s follow."""
+
+    context_id: int
+    command: Command
+    has_body: bool
+
+
+class ResponseReceived(NamedTuple):
+    """The peer answers request ``message_id``; ``final`` when no more responses to it will come."""
+
+    context_id: int
+    command: Command
+    has_body: bool
+    message_id: int
+    final: bool
+
+
+class CancelReceived(NamedTuple):
+    """The peer wants the end of a request that is being performed."""
+
+    context_id: int
+    message_id: int
+
+
+class Fragment(NamedTuple):
+    """A piece of the body of the last message, as it arrived; the view is valid as long as the event it came in."""
+
+    context_id: int
+    view: memoryview
+    last: bool
+
+
+Event = RequestReceived | ResponseReceived | CancelReceived | Fragment
+
+
+class Exchange:
+    """Both directions of one association. ``window`` is how many of our requests may be open at a time."""
+
+    __slots__ = (
+        "_association",
+        "_body_context",
+        "_gathered",
+        "_gathering",
+        "_invoked",
+        "_last_id",
+        "_limits",
+        "_performing",
+        "window",
+    )
+
+    def __init__(self, association: Carrier, limits: Limits = DEFAULT_LIMITS, *, window: int = 1) -> None:
+        self._association = association
+        self._limits = limits
+        self._invoked: dict[int, tuple[int, int]] = {}  # message id -> context, command field of its responses
+        self._performing: dict[int, tuple[int, int]] = {}
+        self._last_id = 0
+        self._gathered = bytearray()
+        self._gathering: int | None = None  # context of a command whose last fragment is not here yet
+        self._body_context: int | None = None  # context of a data set whose last fragment is not here yet
+        self.window = min(window or limits.operations_window, limits.operations_window)
+
+    @property
+    def invoked(self) -> Mapping[int, tuple[int, int]]:
+        """Our open requests: message id -> (context id, command field of its responses)."""
+        return self._invoked
+
+    @property
+    def performing(self) -> Mapping[int, tuple[int, int]]:
+        """The peer's open requests, alike."""
+        return self._performing
+
+    @property
+    def can_request(self) -> bool:
+        return len(self._invoked) < self.window
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a message is half here."""
+        return self._gathering is not None or self._body_context is not None
+
+    def request(self, context_id: int, command: Command, body: Any = None) -> int:
+        """Send a request and its body (a payload, or a list of payloads); its new message id.
+
+        LocalProtocolError when the window is full, or the message is no request, cannot be encoded or may (not) have a
+        body.
+        """
+        response_field = command.field | _RESPONSE_BIT
+        if response_field == command.field or command.field == CommandField.C_CANCEL_RQ:
+            raise LocalProtocolError(f"{command.name} is no request", clause="PS3.7 7.1")
+        if len(self._invoked) >= self.window:
+            raise LocalProtocolError(
+                f"{self.window} operations are open already",
+                clause="PS3.7 D.3.3.3",
+                hint="wait for a response, or negotiate a larger asynchronous operations window",
+            )
+        message_id = self._free_id()
+        data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
+        self._send(context_id, command.but(MessageID=message_id, CommandDataSetType=data_set), body)
+        self._last_id = message_id
+        self._invoked[message_id] = (context_id, response_field)
+        return message_id
+
+    def respond(self, context_id: int, command: Command, body: Any = None) -> None:
+        """Send a response; a status other than Pending ends the operation. LocalProtocolError when nobody asked."""
+        message_id = command.elements.get("MessageIDBeingRespondedTo", 0)
+        if self._performing.get(message_id) != (context_id, command.field):
+            raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
+        data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
+        self._send(context_id, command.but(CommandDataSetType=data_set), body)
+        if _is_final(command):
+            del self._performing[message_id]
+
+    def cancel(self, context_id: int, message_id: int) -> None:
+        """Ask the peer to end a C-FIND, C-GET or C-MOVE; its final response is still to come."""
+        open_on, response_field = self._invoked.get(message_id, (None, 0))
+        if open_on != context_id or response_field not in _MANY_ANSWERS:
+            raise LocalProtocolError(f"message {message_id} is no open C-FIND, C-GET or C-MOVE", clause="PS3.7 9.3.2.3")
+        self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None)
+
+    def receive(self, arrived: Arrived) -> list[Event]:
+        """What a piece of P-DATA means. RemoteProtocolError when it means nothing."""
+        context_id = arrived.context_id
+        if arrived.command:
+            return self._command_arrived(context_id, arrived.view, arrived.last)
+        if self._body_context != context_id:
+            raise _fault(f"data set fragment on context {context_id}, where no message has one")
+        if arrived.last:
+            self._body_context = None
+        return [Fragment(context_id, arrived.view, arrived.last)]
+
+    def _command_arrived(self, context_id: int, view: memoryview, last: bool) -> list[Event]:
+        if self._body_context is not None:
+            raise _fault("command fragment before the end of a data set")
+        if self._gathering is None:
+            if context_id not in self._association.negotiated.contexts:
+                raise _fault(f"command on presentation context {context_id}, which was not accepted")
+            if last:
+                return self._message(context_id, decode_command(view, self._limits))
+            self._gathering = context_id
+        elif self._gathering != context_id:
+            raise _fault("command fragments of two contexts are mixed")
+        if len(self._gathered) + len(view) > self._limits.command_length:
+            raise _fault(f"command set is longer than Limits.command_length ({self._limits.command_length})")
+        self._gathered += view
+        if not last:
+            return []
+        whole = self._gathered
+        self._gathered, self._gathering = bytearray(), None
+        return self._message(context_id, decode_command(whole, self._limits))
+
+    def _message(self, context_id: int, received: Command) -> list[Event]:
+        elements = received.elements
+        has_body = elements["CommandDataSetType"] != NO_DATA_SET
+        if has_body:
+            self._body_context = context_id
+        if received.field & _RESPONSE_BIT:
+            message_id = elements["MessageIDBeingRespondedTo"]
+            expected = self._invoked.get(message_id)
+            if expected != (context_id, received.field):
+                what = "no open request" if expected is None else "a request of another kind or context"
+                raise _fault(f"{received.name} answers message {message_id}, {what}")
+            final = _is_final(received)
+            if final:
+                del self._invoked[message_id]
+            return [ResponseReceived(context_id, received, has_body, message_id, final)]
+        if received.field == CommandField.C_CANCEL_RQ:
+            message_id = elements["MessageIDBeingRespondedTo"]
+            # A cancel may cross the final response on its way; then there is nothing left to cancel (PS3.7 9.3.2.3).
+            asked_on, response_field = self._performing.get(message_id, (None, 0))
+            known = asked_on == context_id and response_field in _MANY_ANSWERS
+            return [CancelReceived(context_id, message_id)] if known else []
+        message_id = elements["MessageID"]
+        if message_id in self._performing:
+            raise _fault(f"{received.name} uses message id {message_id}, which is open")
+        if len(self._performing) >= self._limits.operations_window:
+            raise _fault(f"more than {self._limits.operations_window} requests are open")
+        self._performing[message_id] = (context_id, received.field | _RESPONSE_BIT)
+        return [RequestReceived(context_id, received, has_body)]
+
+    def _send(self, context_id: int, message: Command, body: Any) -> None:
+        send = self._association.send
+        encoded = encode_command(message)  # all that can be wrong is found before the first byte leaves
+        payloads = body if isinstance(body, list | tuple) else () if body is None else (body,)
+        if not all(isinstance(payload, Sized) for payload in payloads):
+            raise LocalProtocolError(f"a body is something with a length, not {type(body).__name__}")
+        send(context_id, True, encoded)
+        if body is not None:
+            for payload in payloads[:-1]:
+                send(context_id, False, payload, False)
+            send(context_id, False, payloads[-1] if payloads else b"")
+
+    def _free_id(self) -> int:
+        message_id = self._last_id % _LAST_ID + 1
+        while message_id in self._invoked:
+            message_id = message_id % _LAST_ID + 1
+        return message_id
+
+
+def _is_final(message: Command) -> bool:
+    return category(message.elements["Status"]) is not StatusCategory.PENDING or message.field not in _MANY_ANSWERS
+
+
+def _fault(message: str) -> RemoteProtocolError:
+    return RemoteProtocolError(message, clause="PS3.7 6.3, PS3.8 Annex E", answer=ABORT)
