@@ -1,0 +1,120 @@
+"""Native (not encapsulated) pixel data into arrays (PS3.5 8.1.1, 8.2; PS3.3 C.7.6.3.1).
+
+Every array is new, writable, C-contiguous and owns its memory; shape, dtype and colour are those of pydicom's
+``pixel_array``: colour by pixel, YBR_FULL and YBR_FULL_422 as RGB, bits above Bits Stored replaced by zero or by the
+sign. High Bit is not used: pixels are taken as right-aligned, which PS3.5 8.1.1 demands. Encapsulated pixel data raises
+PixelError naming its syntax.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomcore.errors import PixelError
+from dicomcore.pixels.image_model import ImageModel
+from dicomcore.vocab.syntaxes import EXPLICIT_LE, transfer_syntax
+
+if TYPE_CHECKING:
+    from dicomcore.data import Dataset
+
+__all__ = ["decode_native", "pixel_array"]
+
+Array = NDArray[Any]
+Buffer = bytes | bytearray | memoryview
+
+
+def pixel_array(ds: Dataset) -> Array:
+    """All frames of ``ds``: ([frames,] rows, columns [, samples])."""
+    model = ImageModel.from_dataset(ds)
+    syntax = transfer_syntax(ds.file_meta.get("TransferSyntaxUID") or EXPLICIT_LE.uid)
+    if syntax.encapsulated:
+        raise PixelError(
+            f"{syntax.name} pixel data needs a decoder, and this version decodes native pixel data only",
+            path=model.path,
+            clause="PS3.5 A.4",
+            hint="the fragments can be read with ds.PixelData",
+        )
+    view = ds.view(model.keyword)
+    words = syntax.big_endian and ds[model.keyword].VR == "OW"
+    return decode_native(view, model.check_length(len(view)), big_endian=syntax.big_endian, words=words)
+
+
+def decode_native(view: Buffer, model: ImageModel, *, big_endian: bool = False, words: bool = False) -> Array:
+    """The array of ``model.shape`` in ``view``, which holds ``model.stored_length`` bytes at least.
+
+    ``words`` says that bytes were sent as big-endian 16-bit words (OW), so that 8-bit pixels have swapped places
+    (PS3.5 8.1.1, A.3). Pixels of more than 8 bits keep the byte order of the file in their dtype, as pydicom's do.
+    """
+    stored = _unpack_bits(view, model) if model.bits_allocated == 1 else _values(view, model, big_endian, words)
+    array = np.empty(model.shape, stored.dtype)
+    _arrange(stored, array, model)
+    if model.bits_stored < model.bits_allocated:
+        _clear_unused_bits(array, model)
+    if model.photometric in ("YBR_FULL", "YBR_FULL_422") and model.samples == 3:
+        _to_rgb(array, model)
+    return array
+
+
+def _values(view: Buffer, model: ImageModel, big_endian: bool, words: bool) -> Array:
+    """The stored values in stored order: flat, and a view where it can be."""
+    dtype = model.dtype.newbyteorder(">" if big_endian else "<")
+    if not words or dtype.itemsize > 1:
+        return np.frombuffer(view, dtype, model.stored_length // dtype.itemsize)
+    even = model.stored_length + model.stored_length % 2
+    if len(view) < even:  # the padding byte of an odd length is missing, and the last pixel stands behind it
+        raise PixelError(f"{len(view)} bytes are no whole number of 16-bit words", path=model.path, clause="PS3.5 6.2")
+    return np.frombuffer(view, np.uint16, even // 2).byteswap().view(dtype)[: model.stored_length]
+
+
+def _unpack_bits(view: Buffer, model: ImageModel) -> Array:
+    """Single bits, the first pixel in the least significant bit, no gap between frames (PS3.5 8.1.1)."""
+    packed = np.frombuffer(view, np.uint8, model.stored_length)
+    return np.unpackbits(packed, count=model.frames * model.frame_values, bitorder="little")
+
+
+def _arrange(stored: Array, out: Array, model: ImageModel) -> None:
+    """Stored order into frames x rows x columns x samples, which is how ``out`` lies in memory."""
+    if model.subsampled:  # Y1 Y2 Cb Cr for every two pixels (PS3.3 C.7.6.3.1.2)
+        pairs = stored.reshape(-1, 4)
+        pixels = out.reshape(-1, 2, 3)
+        pixels[:, :, 0] = pairs[:, :2]
+        pixels[:, :, 1:] = pairs[:, np.newaxis, 2:]
+    elif model.planar:
+        planes = stored.reshape(model.frames, model.samples, model.rows * model.columns)
+        out.reshape(model.frames, -1, model.samples)[...] = planes.transpose(0, 2, 1)
+    else:
+        out.reshape(-1)[...] = stored
+
+
+def _clear_unused_bits(array: Array, model: ImageModel) -> None:
+    """Bits above Bits Stored may hold anything, overlays for one (PS3.5 8.1.1): zero them, or repeat the sign."""
+    if model.kind == "u":
+        array &= array.dtype.type((1 << model.bits_stored) - 1)
+        return
+    shift = model.bits_allocated - model.bits_stored
+    np.left_shift(array, shift, out=array)
+    np.right_shift(array, shift, out=array)
+
+
+def _to_rgb(array: Array, model: ImageModel) -> None:
+    """YCbCr of full range into RGB, in place, a frame at a time (PS3.3 C.7.6.3.1.2 inverted)."""
+    if array.dtype != np.uint8:
+        raise PixelError(
+            f"{model.photometric} is defined for 8 bits, not {model.bits_allocated}",
+            path=model.path,
+            clause="PS3.3 C.7.6.3.1.2",
+        )
+    for frame in array.reshape(model.frames, -1, 3):
+        luma = frame[:, 0].astype(np.float32)
+        blue = frame[:, 1].astype(np.float32) - 128
+        red = frame[:, 2].astype(np.float32) - 128
+        channels = (
+            luma + np.float32(1.402) * red,
+            luma - np.float32(0.114 * 1.772 / 0.587) * blue - np.float32(0.299 * 1.402 / 0.587) * red,
+            luma + np.float32(1.772) * blue,
+        )
+        for channel, value in enumerate(channels):
+            frame[:, channel] = np.clip(np.floor(value + np.float32(0.5)), 0, 255)

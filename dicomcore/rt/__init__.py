@@ -1,0 +1,1 @@
+"""Radiotherapy objects as typed views, and a phantom study to try them on."""
