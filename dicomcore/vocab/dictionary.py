@@ -16,6 +16,8 @@ __all__ = [
     "keyword_table",
     "lookup",
     "lookup_private",
+    "private_rows",
+    "repeating_rows",
     "suggest",
     "tag_for_keyword",
     "vr_rows",
@@ -106,3 +108,13 @@ def suggest(keyword: str) -> str | None:
 def vr_rows() -> Iterator[tuple[int, str]]:
     """(tag, VR) of all elements outside repeating groups; the VR may name alternatives, and is empty for delimiters."""
     return ((entry.tag, entry.vr) for entry in _elements().by_tag.values())
+
+
+def repeating_rows() -> Iterator[tuple[int, int, str]]:
+    """(mask, tag, VR) of the repeating groups: a row holds for every even group's tag with ``tag & mask`` equal to it."""
+    return ((mask, tag, entry.vr) for mask, rows in _elements().by_mask.items() for tag, entry in rows.items())
+
+
+def private_rows() -> Iterator[tuple[str, int, str]]:
+    """(creator, tag without its block byte, VR) of the private elements that are publicly known."""
+    return ((creator, tag, entry.vr) for (creator, tag), entry in _private_elements().items())

@@ -1,0 +1,523 @@
+"""Value fields to Python objects (PS3.5 section 6.2): the path of every attribute read.
+
+Numbers and plain ASCII text are decoded here; whatever is rare or faulty goes to the callables that `Decoder` was given.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.float cimport PyFloat_FromDouble
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.long cimport PyLong_FromLong, PyLong_FromLongLong, PyLong_FromUnsignedLong, PyLong_FromUnsignedLongLong
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy
+
+cdef extern from "Python.h":
+    ctypedef struct PyFloatObject:
+        double ob_fval
+    ctypedef object (*richcmpfunc)(object, object, int)
+    PyTypeObject PyFloat_Type
+    object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
+    void *PyUnicode_DATA(object text)
+    unsigned int PyUnicode_READ_CHAR(object text, Py_ssize_t index)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+
+cdef enum:
+    AE = 0x4145
+    AS = 0x4153
+    AT = 0x4154
+    CS = 0x4353
+    DA = 0x4441
+    DS_ = 0x4453
+    DT = 0x4454
+    FD = 0x4644
+    FL = 0x464C
+    IS_ = 0x4953
+    LO = 0x4C4F
+    LT = 0x4C54
+    OB = 0x4F42
+    OD = 0x4F44
+    OF = 0x4F46
+    OL = 0x4F4C
+    OV = 0x4F56
+    OW = 0x4F57
+    PN = 0x504E
+    SH = 0x5348
+    SL = 0x534C
+    SS = 0x5353
+    ST = 0x5354
+    SV = 0x5356
+    TM = 0x544D
+    UC = 0x5543
+    UI = 0x5549
+    UL = 0x554C
+    UN = 0x554E
+    UR = 0x5552
+    US = 0x5553
+    UT = 0x5554
+    UV = 0x5556
+
+cdef double[23] POWERS = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+                          1e17, 1e18, 1e19, 1e20, 1e21, 1e22]
+
+
+cdef class MultiValue(list):
+    """Several values of one element: a list that prints as pydicom's and tells its ``owner`` when it is changed."""
+
+    cdef public object owner
+
+    cdef int changed(self) except -1:
+        if self.owner is not None:
+            self.owner(self)
+        return 0
+
+    def append(self, value):
+        list.append(self, value)
+        self.changed()
+
+    def extend(self, values):
+        list.extend(self, values)
+        self.changed()
+
+    def insert(self, index, value):
+        list.insert(self, index, value)
+        self.changed()
+
+    def remove(self, value):
+        list.remove(self, value)
+        self.changed()
+
+    def pop(self, index=-1):
+        value = list.pop(self, index)
+        self.changed()
+        return value
+
+    def clear(self):
+        list.clear(self)
+        self.changed()
+
+    def sort(self, *, key=None, reverse=False):
+        list.sort(self, key=key, reverse=reverse)
+        self.changed()
+
+    def reverse(self):
+        list.reverse(self)
+        self.changed()
+
+    def __setitem__(self, index, value):
+        list.__setitem__(self, index, value)
+        self.changed()
+
+    def __delitem__(self, index):
+        list.__delitem__(self, index)
+        self.changed()
+
+    def __iadd__(self, values):
+        list.extend(self, values)
+        self.changed()
+        return self
+
+    def __imul__(self, count):
+        self[:] = list(self) * count
+        return self
+
+    def __str__(self):
+        return "[" + ", ".join([repr(one) if isinstance(one, (str, bytes)) else str(one) for one in self]) + "]"
+
+    def __repr__(self):
+        return self.__str__()
+
+    def __reduce__(self):
+        return MultiValue, (list(self),)
+
+    def __copy__(self):
+        return MultiValue(self)
+
+
+cdef class DS(float):
+    """A decimal string: a float that remembers how it was written; ``original_string`` exists when made from text."""
+
+    cdef object text  # the string itself, or the bytes that hold it at start:stop
+    cdef uint32_t start
+    cdef uint32_t stop
+
+    def __init__(self, value=0.0):
+        if isinstance(value, str):
+            self.text = value.strip()
+        elif isinstance(value, DS):
+            self.text = (<DS>value).get_text()
+
+    cdef object get_text(self):
+        if isinstance(self.text, bytes):
+            self.text = (<bytes>self.text)[self.start:self.stop].decode("latin-1")
+        return self.text
+
+    @property
+    def original_string(self):
+        text = self.get_text()
+        if text is None:
+            raise AttributeError("this value was not made from text")
+        return text
+
+    def __str__(self):
+        text = self.get_text()
+        return float.__repr__(self) if text is None else text
+
+    def __repr__(self):
+        return f"'{self}'"
+
+    def __format__(self, spec):
+        return float.__format__(self, spec) if spec else str(self)
+
+    def __hash__(self):
+        return float.__hash__(self)
+
+    def __richcmp__(self, other, int operation):
+        if isinstance(other, str) and (operation == 2 or operation == 3):
+            return (str(self) == other) == (operation == 2)
+        return (<richcmpfunc>PyFloat_Type.tp_richcompare)(self, other, operation)
+
+    def __reduce__(self):
+        text = self.get_text()
+        return DS, (float(self) if text is None else text,)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+cdef inline object new_ds(double value, object text, uint32_t start, uint32_t stop):
+    cdef DS made = DS.__new__(DS, value)
+    made.text = text
+    made.start = start
+    made.stop = stop
+    return made
+
+
+cdef int parse_decimal(const uint8_t *text, Py_ssize_t length, double *value) noexcept nogil:
+    """1 and the nearest double for a plain decimal that fits an exact product or quotient; 0 leaves it to the caller."""
+    cdef Py_ssize_t at = 0
+    cdef uint64_t digits = 0
+    cdef int count = 0, exponent = 0, given = 0
+    cdef bint negative = False, exponent_negative = False, point = False
+    if at < length and (text[at] == 43 or text[at] == 45):
+        negative = text[at] == 45
+        at += 1
+    while at < length:
+        if 48 <= text[at] <= 57:
+            if count == 19:
+                return 0
+            digits = digits * 10 + (text[at] - 48)
+            count += 1
+            if point:
+                exponent -= 1
+        elif text[at] == 46 and not point:
+            point = True
+        else:
+            break
+        at += 1
+    if count == 0:
+        return 0
+    if at < length:
+        if text[at] != 69 and text[at] != 101:
+            return 0
+        at += 1
+        if at < length and (text[at] == 43 or text[at] == 45):
+            exponent_negative = text[at] == 45
+            at += 1
+        if at == length or length - at > 4:
+            return 0
+        while at < length:
+            if not 48 <= text[at] <= 57:
+                return 0
+            given = given * 10 + (text[at] - 48)
+            at += 1
+        exponent += -given if exponent_negative else given
+    if digits > <uint64_t>1 << 53 or not -22 <= exponent <= 22:
+        return 0
+    value[0] = <double>digits * POWERS[exponent] if exponent >= 0 else <double>digits / POWERS[-exponent]
+    if negative:
+        value[0] = -value[0]
+    return 1
+
+
+cdef int parse_integer(const uint8_t *text, Py_ssize_t length, int64_t *value) noexcept nogil:
+    """1 for a number as ``str`` writes it, of at most 18 digits; 0 leaves it to the caller."""
+    cdef Py_ssize_t at = 0
+    cdef int64_t number = 0
+    cdef bint negative = length > 0 and text[0] == 45
+    if negative:
+        at = 1
+    if at == length or length - at > 18 or (text[at] == 48 and (length > 1)):
+        return 0
+    while at < length:
+        if not 48 <= text[at] <= 57:
+            return 0
+        number = number * 10 + (text[at] - 48)
+        at += 1
+    value[0] = -number if negative else number
+    return 1
+
+
+cdef inline bint is_ascii(const uint8_t *data, Py_ssize_t length) noexcept nogil:
+    """True when no byte needs a character set: below 80 and not ESC."""
+    cdef Py_ssize_t at = 0
+    cdef uint64_t block, folded
+    while at + 8 <= length:
+        memcpy(&block, data + at, 8)
+        folded = block ^ <uint64_t>0x1B1B1B1B1B1B1B1B
+        if (block | ((folded - <uint64_t>0x0101010101010101) & ~folded)) & <uint64_t>0x8080808080808080:
+            return False
+        at += 8
+    while at < length:
+        if data[at] >= 0x80 or data[at] == 0x1B:
+            return False
+        at += 1
+    return True
+
+
+cdef inline object ascii_text(const uint8_t *data, Py_ssize_t length):
+    if length <= 0:
+        return ""
+    text = PyUnicode_New(length, 127)
+    memcpy(PyUnicode_DATA(text), data, length)
+    return text
+
+
+cdef inline object latin_text(const uint8_t *data, Py_ssize_t length):
+    return (<char *>data)[:length].decode("latin-1") if length > 0 else ""
+
+
+cdef inline Py_ssize_t stripped(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """``stop`` without the padding in front of it: spaces and NULs."""
+    while stop > start and (data[stop - 1] == 0x20 or data[stop - 1] == 0):
+        stop -= 1
+    return stop
+
+
+cdef inline Py_ssize_t skipped(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """``start`` after leading white space, as ``str.strip`` sees it."""
+    while start < stop and (data[start] == 0x20 or 9 <= data[start] <= 13 or 28 <= data[start] <= 31):
+        start += 1
+    return start
+
+
+cdef inline Py_ssize_t trimmed(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    while stop > start and (data[stop - 1] == 0x20 or 9 <= data[stop - 1] <= 13 or 28 <= data[stop - 1] <= 31):
+        stop -= 1
+    return stop
+
+
+cdef inline Py_ssize_t value_end(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const void *found = memchr(data + start, 0x5C, <size_t>(stop - start)) if stop > start else NULL
+    return <const uint8_t *>found - data if found != NULL else stop
+
+
+cdef inline uint64_t load(const uint8_t *data, int size, bint big_endian) noexcept nogil:
+    cdef uint64_t value = 0
+    cdef int at
+    if big_endian:
+        for at in range(size):
+            value = value << 8 | data[at]
+    else:
+        for at in range(size - 1, -1, -1):
+            value = value << 8 | data[at]
+    return value
+
+
+cdef inline object number(const uint8_t *data, int code, bint big_endian):
+    cdef uint64_t wide
+    cdef uint32_t word
+    cdef float single
+    cdef double double_
+    if code == US:
+        return PyLong_FromLong(<uint16_t>load(data, 2, big_endian))
+    if code == SS:
+        return PyLong_FromLong(<int16_t>load(data, 2, big_endian))
+    if code == UL:
+        return PyLong_FromUnsignedLong(<uint32_t>load(data, 4, big_endian))
+    if code == SL:
+        return PyLong_FromLong(<int32_t>load(data, 4, big_endian))
+    if code == FL:
+        word = <uint32_t>load(data, 4, big_endian)
+        memcpy(&single, &word, 4)
+        return PyFloat_FromDouble(single)
+    wide = load(data, 8, big_endian)
+    if code == FD:
+        memcpy(&double_, &wide, 8)
+        return PyFloat_FromDouble(double_)
+    if code == SV:
+        return PyLong_FromLongLong(<int64_t>wide)
+    return PyLong_FromUnsignedLongLong(wide)
+
+
+cdef class Decoder:
+    """Holds the types that values become; `decode` is the one entry. Immutable."""
+
+    cdef object make_uid, make_tag, make_name, make_integer, read_integer, decode_text, fallback
+
+    def __init__(self, *, uid, tag, name, integer, integer_text, text, fallback):
+        self.make_uid = uid
+        self.make_tag = tag
+        self.make_name = name
+        self.make_integer = integer
+        self.read_integer = integer_text
+        self.decode_text = text
+        self.fallback = fallback
+
+    def decode(self, str vr not None, raw, bint big_endian, tuple charsets not None, list issues=None):
+        """The Python value of a value field; never raises on its bytes (see dicomcore.encoding.values)."""
+        cdef Py_buffer view
+        cdef int code = 0
+        if PyUnicode_GET_LENGTH(vr) == 2:
+            code = (PyUnicode_READ_CHAR(vr, 0) << 8 | PyUnicode_READ_CHAR(vr, 1)) & 0xFFFF
+        if PyBytes_CheckExact(raw):
+            return self.dispatch(
+                code, vr, raw, <const uint8_t *>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), big_endian, charsets, issues
+            )
+        PyObject_GetBuffer(raw, &view, PyBUF_SIMPLE)
+        try:
+            return self.dispatch(code, vr, None, <const uint8_t *>view.buf, view.len, big_endian, charsets, issues)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object dispatch(
+        self, int code, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, bint big_endian, tuple charsets, list issues
+    ):
+        cdef int size
+        cdef Py_ssize_t at, stop, count
+        if length == 0:
+            return self.fallback(vr, b"", issues)
+        if code == US or code == SS:
+            size = 2
+        elif code == UL or code == SL or code == FL:
+            size = 4
+        elif code == FD or code == SV or code == UV:
+            size = 8
+        else:
+            size = 0
+        if size:
+            if length == size:
+                return number(data, code, big_endian)
+            if length % size:
+                return self.fallback(vr, raw if raw is not None else data[:length], issues)
+            count = length // size
+            many = PyList_New(count)
+            for at in range(count):
+                item = number(data + at * size, code, big_endian)
+                Py_INCREF(item)
+                PyList_SET_ITEM(many, at, item)
+            return MultiValue(many)
+        if code == DS_:
+            return self.decimals(vr, raw, data, length, issues)
+        if code == IS_:
+            return self.integers(vr, raw, data, length, issues)
+        if code == CS or code == DA or code == TM or code == DT or code == AS:
+            stop = stripped(data, 0, length)
+            if value_end(data, 0, stop) == stop:
+                return latin_text(data, stop)
+            return MultiValue(latin_text(data, stop).split("\\"))
+        if code == UI:
+            stop = stripped(data, 0, length)
+            if value_end(data, 0, stop) == stop:
+                return self.make_uid(latin_text(data, stop))
+            return MultiValue([self.make_uid(one) for one in latin_text(data, stop).split("\\")])
+        if code == LO or code == SH or code == UC or code == PN or code == ST or code == LT or code == UT:
+            return self.texts(code, vr, raw, data, length, charsets, issues)
+        if code == OB or code == OW or code == UN or code == OF or code == OD or code == OL or code == OV:
+            return raw if raw is not None else PyBytes_FromStringAndSize(<const char *>data, length)
+        if code == AE:
+            values = [one.strip(" \0\t\n\r\f\v") for one in latin_text(data, length).split("\\")]
+            return values[0] if len(values) == 1 else MultiValue(values)
+        if code == UR:
+            return latin_text(data, length).rstrip(" \0\t\n\r\f\v")
+        if code == AT:
+            if length == 4:
+                return self.tag(data, big_endian)
+            if length % 4:
+                self.fallback(vr, data[:length], issues)
+            return MultiValue([self.tag(data + 4 * at, big_endian) for at in range(length // 4)])
+        return self.fallback(vr, raw if raw is not None else data[:length], issues)
+
+    cdef object tag(self, const uint8_t *data, bint big_endian):
+        return self.make_tag(load(data, 2, big_endian) << 16 | load(data + 2, 2, big_endian))
+
+    cdef object texts(
+        self, int code, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, tuple charsets, list issues
+    ):
+        cdef Py_ssize_t stop = stripped(data, 0, length)
+        cdef bint single = code == ST or code == LT or code == UT
+        if is_ascii(data, stop):
+            if single or value_end(data, 0, stop) == stop:
+                text = ascii_text(data, stop)
+                return self.make_name(text.rstrip("=")) if code == PN else text
+            text = ascii_text(data, stop)
+        else:
+            if raw is None:
+                raw = data[:length]
+            text = self.decode_text(raw, charsets, vr, issues).rstrip(" \0")
+            if single:
+                return text
+        values = text.split("\\")
+        if code == PN:
+            values = [self.make_name(one.rstrip("=")) for one in values]
+        else:
+            values = [one.rstrip(" \0") for one in values]
+        return values[0] if len(values) == 1 else MultiValue(values)
+
+    cdef object decimals(self, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, list issues):
+        cdef Py_ssize_t limit = stripped(data, 0, trimmed(data, 0, length)), at, stop, first, last
+        cdef double value
+        at = skipped(data, 0, limit)
+        if length > 0xFFFFFFF0:
+            return self.fallback(vr, raw if raw is not None else data[:length], issues)
+        if limit <= at:
+            return ""
+        stop = value_end(data, at, limit)
+        if stop == limit and limit - at <= 32:
+            if parse_decimal(data + at, limit - at, &value):
+                return new_ds(value, ascii_text(data + at, limit - at), 0, 0)
+        if raw is None:
+            raw = data[:length]
+            data = <const uint8_t *>PyBytes_AS_STRING(raw)
+        values = []
+        while True:
+            first = skipped(data, at, stop)
+            last = trimmed(data, first, stop)
+            if first == last:
+                values.append(latin_text(data + at, stop - at))
+            elif parse_decimal(data + first, last - first, &value):
+                values.append(new_ds(value, raw, <uint32_t>first, <uint32_t>last))
+            else:
+                text = latin_text(data + first, last - first)
+                try:
+                    value = float(text)
+                except ValueError:
+                    return self.fallback(vr, raw, issues)
+                values.append(new_ds(value, text, 0, 0))
+            if stop == limit:
+                break
+            at = stop + 1
+            stop = value_end(data, at, limit)
+        return values[0] if len(values) == 1 else MultiValue(values)
+
+    cdef object integers(self, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, list issues):
+        cdef Py_ssize_t limit = stripped(data, 0, length), at = 0, stop
+        cdef int64_t value
+        values = []
+        while True:
+            stop = value_end(data, at, limit)
+            if parse_integer(data + at, stop - at, &value):
+                values.append(self.make_integer(PyLong_FromLongLong(value)))
+            else:
+                try:
+                    values.append(self.read_integer(latin_text(data + at, stop - at)))
+                except (ValueError, OverflowError):
+                    return self.fallback(vr, raw if raw is not None else data[:length], issues)
+            if stop == limit:
+                break
+            at = stop + 1
+        return values[0] if len(values) == 1 else MultiValue(values)
