@@ -1,0 +1,67 @@
+# The one door: `make demo` shows the package at work, `make test` proves it. Everything lands in .venv/ and build/.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+KERNELS := $(wildcard pyx/*.pyx pyx/*.pxd)
+SHELL  := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint unit sanitize wheel peers bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.demo  ## install, then show a study sent, stored and read back (under 3 minutes from a fresh clone)
+	$(BIN)/dicomcore demo
+
+test: peers lint unit sanitize wheel  ## everything: linters, all tests, sanitizers, the built wheel and sdist
+	@echo "make test: all passed"
+
+dev: $(VENV)/.dev $(VENV)/.kernels  ## an editable install with all that the tests need
+
+lint: $(VENV)/.dev $(VENV)/.kernels  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev $(VENV)/.kernels  ## every test, in the source tree
+	$(BIN)/pytest -q --durations=8
+
+sanitize: $(VENV)/.dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	bash .ci/sanitize $(BIN)/python
+
+wheel: $(VENV)/.dev  ## build sdist and wheel; test the wheel away from the source tree
+	bash .ci/wheel $(BIN)/python
+
+peers:  ## the DICOM programs that the tests talk to (Debian; needs root)
+	bash .ci/peers
+
+bench: $(VENV)/.dev $(VENV)/.kernels  ## all benchmarks beside their peers; NAMES="parse write" picks some
+	$(BIN)/python -m benchmarks $(NAMES)
+
+clean:  ## remove everything that make made
+	rm -rf $(VENV) build dist *.egg-info demo-study dicomcore/_core/*.so .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- stamps ------------------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dicomcore needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+# Kernels are built in place, so the editable install need not be made again when one changes.
+$(VENV)/.dev: pyproject.toml setup.py | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	touch $@
+
+$(VENV)/.kernels: setup.py $(KERNELS) | $(VENV)/.dev
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+$(VENV)/.demo: $(shell test -e $(VENV)/.dev || echo pyproject.toml setup.py $(KERNELS)) | $(BIN)/python
+	test -e $(VENV)/.dev && $(MAKE) --no-print-directory dev \
+	|| $(BIN)/python -m pip install -q --disable-pip-version-check '.[cli]'
+	touch $@

@@ -1,0 +1,54 @@
+"""``python -m benchmarks [NAME ...]``: run the contests whose name or module contains NAME; print Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks._harness import Contest, machine, markdown, measure
+
+
+def contests() -> Iterator[tuple[str, Contest]]:
+    """(module, contest) of every ``bench_*.py`` beside this file; each answers them from ``contests()``."""
+    for path in sorted(Path(__file__).parent.glob("bench_*.py")):
+        for contest in importlib.import_module(f"benchmarks.{path.stem}").contests():
+            yield path.stem, contest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="parts of a contest's or a module's name, such as parse")
+    parser.add_argument("--list", action="store_true", help="name the contests and stop")
+    parser.add_argument("--rounds", type=int, help="rounds of each contest, instead of its own number")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write all figures to FILE")
+    options = parser.parse_args()
+
+    figures: dict[str, list[dict[str, object]]] = {}
+    found = False
+    for module, contest in contests():
+        if options.names and not any(part in f"{module} {contest.name}" for part in options.names):
+            continue
+        if options.list:
+            print(f"{contest.name:28} {contest.title}")
+            found = True
+            continue
+        if not found:
+            print(f"{machine()}\n", flush=True)
+        found = True
+        outcomes = measure(contest, options.rounds)
+        print(markdown(contest, outcomes), flush=True)
+        figures[contest.name] = [asdict(outcome) for outcome in outcomes]
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "contests": figures}, indent=1))
+    if not found:
+        print("no contest of that name; see --list", file=sys.stderr)
+    return 0 if found else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
