@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.ul.negotiation import Negotiated
 from dicomcore.vocab.status import StatusCategory, category
 
 from .command import (
@@ -39,7 +40,9 @@ class Carrier(Protocol):
     """What the exchange needs of an association (`ul.association.Association`)."""
 
     @property
-    def negotiated(self) -> Any: ...
+    def negotiated(self) -> Negotiated | None: ...
+    @property
+    def requestor(self) -> bool: ...
 
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None: ...
 
@@ -94,7 +97,7 @@ Event = RequestReceived | ResponseReceived | CancelReceived | Fragment
 
 
 class Exchange:
-    """Both directions of one association. ``window`` is how many of our requests may be open at a time."""
+    """Both directions of one association."""
 
     __slots__ = (
         "_association",
@@ -105,10 +108,10 @@ class Exchange:
         "_last_id",
         "_limits",
         "_performing",
-        "window",
+        "_window",
     )
 
-    def __init__(self, association: Carrier, limits: Limits = DEFAULT_LIMITS, *, window: int = 1) -> None:
+    def __init__(self, association: Carrier, limits: Limits = DEFAULT_LIMITS) -> None:
         self._association = association
         self._limits = limits
         self._invoked: dict[int, tuple[int, int]] = {}  # message id -> context, command field of its responses
@@ -117,7 +120,19 @@ class Exchange:
         self._gathered = bytearray()
         self._gathering: int | None = None  # context of a command whose last fragment is not here yet
         self._body_context: int | None = None  # context of a data set whose last fragment is not here yet
-        self.window = min(window or limits.operations_window, limits.operations_window)
+        self._window = 0  # not asked for yet
+
+    @property
+    def window(self) -> int:
+        """How many of our requests may be open at a time, as negotiated (PS3.7 D.3.3.3), within `Limits`."""
+        if not self._window:
+            agreed = self._association.negotiated
+            if agreed is None:
+                return 1
+            cap = self._limits.operations_window
+            invoked, performed = agreed.window  # counted from the association requestor's side
+            self._window = min((invoked if self._association.requestor else performed) or cap, cap)
+        return self._window
 
     @property
     def invoked(self) -> Mapping[int, tuple[int, int]]:
@@ -192,7 +207,8 @@ class Exchange:
         if self._body_context is not None:
             raise _fault("command fragment before the end of a data set")
         if self._gathering is None:
-            if context_id not in self._association.negotiated.contexts:
+            agreed = self._association.negotiated
+            if agreed is None or context_id not in agreed.contexts:
                 raise _fault(f"command on presentation context {context_id}, which was not accepted")
             if last:
                 return self._message(context_id, decode_command(view, self._limits))

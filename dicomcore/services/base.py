@@ -37,14 +37,14 @@ __all__ = [
     "Call",
     "Invoke",
     "Provider",
-    "ProviderSteps",
     "Receive",
     "Received",
     "Request",
     "Response",
     "Router",
     "ServiceContext",
-    "UserSteps",
+    "ServiceProvider",
+    "User",
     "status_of",
 ]
 
@@ -55,7 +55,10 @@ NO_SUCH_SOP_CLASS = 0x0118
 
 
 class BodySink(Protocol):
-    """Where a body goes, fragment by fragment. A view is valid only during the call."""
+    """Where a body goes, fragment by fragment. A view is valid only during the call.
+
+    A sink that also has ``writev(views)`` is given several fragments at once where they have arrived.
+    """
 
     def write(self, view: memoryview, /) -> object: ...
 
@@ -145,11 +148,11 @@ class ServiceContext:
     peer_gone: bool = False
 
 
-ProviderSteps = Generator[Receive | Call | Response, Any, None]
-UserSteps = Generator[Invoke, Answer, Answer]
+Provider = Generator[Receive | Call | Response, Any, None]
+User = Generator[Invoke, Answer, Answer]
 
 
-class Provider(Protocol):
+class ServiceProvider(Protocol):
     """An SCP: which abstract syntaxes, with which transfer syntaxes (best first), which commands, and how."""
 
     @property
@@ -158,15 +161,15 @@ class Provider(Protocol):
     @property
     def commands(self) -> frozenset[CommandField]: ...
 
-    def handle(self, request: Request, context: ServiceContext, /) -> ProviderSteps: ...
+    def handle(self, request: Request, context: ServiceContext, /) -> Provider: ...
 
 
 class Router:
     """Services side by side on one application entity. ``supported`` is what `Acceptance` wants to know."""
 
-    def __init__(self, services: Iterable[Provider]) -> None:
+    def __init__(self, services: Iterable[ServiceProvider]) -> None:
         supported: dict[str, tuple[str, ...]] = {}
-        providers: dict[tuple[str, int], Provider] = {}
+        providers: dict[tuple[str, int], ServiceProvider] = {}
         for service in services:
             for abstract_syntax, transfer_syntaxes in service.supported.items():
                 known = supported.get(abstract_syntax, ())
@@ -177,7 +180,7 @@ class Router:
         self.supported: Mapping[str, tuple[str, ...]] = MappingProxyType(supported)
         self._providers = providers
 
-    def find(self, abstract_syntax: str, command_field: int) -> Provider | int:
+    def find(self, abstract_syntax: str, command_field: int) -> ServiceProvider | int:
         """The provider for a command on a context, or the status to refuse it with (PS3.7 Annex C)."""
         provider = self._providers.get((abstract_syntax, command_field))
         if provider is not None:
@@ -186,13 +189,13 @@ class Router:
             return UNRECOGNIZED_OPERATION
         return NO_SUCH_SOP_CLASS if 0x0100 <= command_field < 0x0FFF else SOP_CLASS_NOT_SUPPORTED
 
-    def handle(self, request: Request, context: ServiceContext) -> ProviderSteps:
+    def handle(self, request: Request, context: ServiceContext) -> Provider:
         """The running provider of a request; one that only refuses when there is none."""
         found = self.find(request.context.abstract_syntax, request.command.field)
         return _refuse(found) if isinstance(found, int) else found.handle(request, context)
 
 
-def _refuse(status: int) -> ProviderSteps:
+def _refuse(status: int) -> Provider:
     yield Response(status)
 
 

@@ -1,0 +1,36 @@
+"""Verification (PS3.4 Annex A): C-ECHO, asked and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dicomcore.dimse.command import CommandField, command
+from dicomcore.errors import NegotiationError
+from dicomcore.ul.negotiation import Negotiated, contexts_for
+from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import UNCOMPRESSED
+
+from .base import Invoke, Provider, Request, Response, ServiceContext, User
+
+__all__ = ["VerificationSCP", "c_echo"]
+
+
+class VerificationSCP:
+    """Answers every C-ECHO with success."""
+
+    commands = frozenset({CommandField.C_ECHO_RQ})
+    supported: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {VERIFICATION: tuple(syntax.uid for syntax in UNCOMPRESSED)}
+    )
+
+    def handle(self, request: Request, context: ServiceContext, /) -> Provider:
+        yield Response(0x0000)
+
+
+def c_echo(negotiated: Negotiated, *, requestor: bool = True) -> User:
+    """Ask whether the peer is there. NegotiationError without a context for Verification."""
+    agreed = contexts_for(VERIFICATION, None, negotiated, requestor=requestor)
+    if not agreed:
+        raise NegotiationError("no presentation context for Verification was accepted", clause="PS3.4 A.4")
+    return (yield Invoke(agreed[0].id, command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)))
