@@ -1,0 +1,208 @@
+"""The receive block and the incremental framing of P-DATA-TF (PS3.8 9.3.5, annex E.2).
+
+Bytes lie where the driver put them: fragments come out as views of the block, as soon as they are there, also in the
+middle of a PDV; what stays behind is less than 12 bytes of headers, or the part of one other PDU that has arrived. The
+block grows only when it was filled: up to the checked length of the PDU that is gathered, or, while data flows, to 256
+KiB.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from typing import Any, Final
+
+from ..errors import RemoteProtocolError
+from .codec import INVALID, fault
+from .primitives import Body
+
+__all__ = ["Inbound"]
+
+SMALL: Final = 8 * 1024
+LARGE: Final = 256 * 1024
+
+_PDU: Final = struct.Struct(">BxI")
+_PDV: Final = struct.Struct(">IBB")
+_BOTH: Final = struct.Struct(">BxIIBB")
+
+
+class Inbound:
+    """Bytes received and not yet understood."""
+
+    __slots__ = (
+        "_block",
+        "_context_id",
+        "_flags",
+        "_largest",
+        "_need",
+        "_run",
+        "_size",
+        "_skip",
+        "_view",
+        "offset",
+        "pdu_rest",
+        "pdv_rest",
+        "start",
+        "stop",
+    )
+
+    def __init__(self) -> None:
+        self._block = bytearray()
+        self._view = memoryview(self._block)
+        self._size = SMALL  # of the next block
+        self._largest = SMALL
+        self._need = 0  # bytes of the PDU being gathered, header included
+        self._skip = 0  # bytes of a PDU that is passed over
+        self._run: int | None = None  # context id and command bit of the command or data set that is not complete
+        self._context_id = 0
+        self._flags = 0
+        self.start = 0  # first byte not understood
+        self.stop = 0  # end of what was received
+        self.offset = 0  # of the block's first byte in the stream
+        self.pdu_rest = 0  # bytes of the current P-DATA-TF that are not indicated yet
+        self.pdv_rest = 0  # bytes of the current fragment that are not indicated yet
+
+    @property
+    def held_length(self) -> int:
+        """Bytes of the block."""
+        return len(self._block)
+
+    def allow(self, largest: int) -> None:
+        """From now on the block may grow to this size when it is filled."""
+        self._largest = largest
+        self._size = min(self._size, largest)
+
+    def shrink(self) -> None:
+        """Give the block back, but for bytes not understood yet."""
+        kept = bytes(self._view[self.start : self.stop])
+        self._size = SMALL
+        self._replace(len(kept), kept)
+
+    def _replace(self, size: int, kept: bytes | memoryview) -> None:
+        block = bytearray(size)
+        block[: len(kept)] = kept
+        self.offset += self.start
+        self._block, self._view = block, memoryview(block)
+        self.start, self.stop = 0, len(kept)
+
+    def lend(self) -> memoryview:
+        """Room for the driver to receive into; never empty. Earlier views of this block are overwritten."""
+        residue = self.stop - self.start
+        size = self._size
+        if self._need > size and residue == size:  # gathering, and all that there is room for has arrived
+            self._size = size = min(2 * size, self._need)
+        if size != len(self._block) and residue <= size:
+            self._replace(size, self._view[self.start : self.stop])
+        elif self.start:
+            if residue:
+                self._view[:residue] = bytes(self._view[self.start : self.stop])
+            self.offset += self.start
+            self.start, self.stop = 0, residue
+        return self._view[self.stop :]
+
+    def received(self, count: int) -> None:
+        """The driver put this many bytes into what was lent."""
+        self.stop += count
+        if self.stop == len(self._block) and not self._need:
+            self._size = max(self._size, min(8 * self._size, self._largest))
+
+    def discard(self) -> None:
+        self.start = self.stop
+        self._need = 0
+
+    def at_pdu(self) -> bool:
+        """Whether a PDU begins here; first lets one go by that is passed over."""
+        passed = min(self._skip, self.stop - self.start)
+        self._skip -= passed
+        self.start += passed
+        return self.start < self.stop
+
+    def header(self) -> tuple[int, int | None]:
+        """Type of the PDU that begins here, and its length as soon as that is known."""
+        if self.stop - self.start < 6:
+            return self._block[self.start], None
+        kind, length = _PDU.unpack_from(self._block, self.start)
+        return int(kind), int(length)
+
+    def pass_over(self, length: int) -> None:
+        """Do not read the PDU whose header is next."""
+        self.start += 6
+        self._skip = length
+
+    def gather(self, length: int) -> bytes | None:
+        """The variable field of the PDU whose header is next, once it is there."""
+        end = self.start + 6 + length
+        if end > self.stop:
+            self._need = 6 + length
+            return None
+        body = bytes(self._view[self.start + 6 : end])
+        self._need = 0
+        self._size = min(self._size, self._largest)
+        self.start = end
+        return body
+
+    def data(self, contexts: Collection[int], limit: int, events: list[Any]) -> bool:
+        """Turn P-DATA-TF into `Body` events until bytes run out (False) or a PDU of another type begins (True).
+
+        Raises `RemoteProtocolError` for a length that does not fit, a context id not agreed, or fragments interleaved.
+        """
+        block, view = self._block, self._view
+        start, stop = self.start, self.stop
+        pdu_rest, pdv_rest = self.pdu_rest, self.pdv_rest
+        context_id, flags, run = self._context_id, self._flags, self._run
+        append, new = events.append, tuple.__new__
+        try:
+            while True:
+                if pdv_rest:
+                    end = start + pdv_rest
+                    if end > stop:
+                        if start < stop:
+                            append(new(Body, (context_id, flags & 1 == 1, False, view[start:stop])))
+                            pdv_rest -= stop - start
+                            pdu_rest -= stop - start
+                            start = stop
+                        return False
+                    append(new(Body, (context_id, flags & 1 == 1, flags & 2 == 2, view[start:end])))
+                    pdu_rest -= pdv_rest
+                    pdv_rest = 0
+                    start = end
+                if pdu_rest:
+                    if stop - start < 6:
+                        if pdu_rest < 6:
+                            raise self._bad("a PDV without its header", start)
+                        return False
+                    length, context_id, flags = _PDV.unpack_from(block, start)
+                    start += 6
+                else:
+                    if stop - start < 12:  # nothing is lost: a P-DATA-TF is never shorter
+                        if stop == start or block[start] != 4:
+                            return stop > start
+                        if stop - start >= 6 and not 6 <= _PDU.unpack_from(block, start)[1] <= limit:
+                            raise self._bad("a P-DATA-TF of impossible length", start)
+                        return False
+                    kind, pdu_rest, length, context_id, flags = _BOTH.unpack_from(block, start)
+                    if kind != 4:
+                        pdu_rest = 0
+                        return True
+                    if not 6 <= pdu_rest <= limit:
+                        raise self._bad(f"a P-DATA-TF of length {pdu_rest}", start)
+                    start += 12
+                pdu_rest -= 6
+                pdv_rest = length - 2
+                if not 0 <= pdv_rest <= pdu_rest:
+                    raise self._bad(f"a PDV of length {length} where {pdu_rest + 2} bytes are left", start - 6)
+                if context_id not in contexts:
+                    raise self._bad(f"presentation context {context_id} was not agreed", start - 2)
+                key = context_id << 1 | flags & 1
+                if run is not None and run != key:
+                    raise self._bad("fragments of two messages are interleaved", start - 2)
+                run = None if flags & 2 else key
+                if not pdv_rest and flags & 2:
+                    append(new(Body, (context_id, flags & 1 == 1, True, view[start:start])))
+        finally:
+            self.start = start
+            self.pdu_rest, self.pdv_rest = pdu_rest, pdv_rest
+            self._context_id, self._flags, self._run = context_id, flags, run
+
+    def _bad(self, what: str, position: int) -> RemoteProtocolError:
+        return fault(what, INVALID, "PS3.8 9.3.5", self.offset + position)

@@ -1,0 +1,145 @@
+"""P-DATA-TF framing on the way out (PS3.8 9.3.5, annex E.2): lazy, and a body is never copied.
+
+Each PDU carries one PDV: a header of 12 bytes, then a slice of the payload. A payload is anything with ``len()`` in
+bytes: of one with the buffer protocol the slice is a memoryview, of any other a `Slice(payload, start, stop)` that the
+driver knows how to send. Fragments are even; the last of an odd payload is odd, since padding is the encoder's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Sized
+from typing import Final, TypeAlias
+
+from ..errors import LocalProtocolError
+
+__all__ = ["Outbound", "Payload", "Segment", "Slice"]
+
+_HEADER: Final = struct.Struct(">BxIIBB")  # type, PDU length, PDV length, context id, message control header
+_COMMAND: Final = 1
+_LAST: Final = 2
+
+Payload: TypeAlias = bytes | bytearray | memoryview | Sized
+
+
+class Slice:
+    """Bytes `start` to `stop` of a payload that only its owner can read."""
+
+    __slots__ = ("payload", "start", "stop")
+
+    def __init__(self, payload: Sized, start: int, stop: int) -> None:
+        self.payload = payload
+        self.start = start
+        self.stop = stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __repr__(self) -> str:
+        return f"Slice({self.payload!r}, {self.start}, {self.stop})"
+
+
+Segment: TypeAlias = bytes | memoryview | Slice
+
+
+class _Run:
+    """One payload on its way: what of it is framed already."""
+
+    __slots__ = ("context_id", "flags", "last", "payload", "position", "stop", "view")
+
+    def __init__(self, context_id: int, command: bool, payload: Payload, last: bool) -> None:
+        self.context_id = context_id
+        self.flags = _COMMAND if command else 0
+        self.last = last
+        self.payload = payload
+        self.view: memoryview | None = None
+        try:
+            view = memoryview(payload)  # type: ignore[arg-type]  # a Sized may have the buffer protocol or not
+        except TypeError:
+            pass
+        else:
+            self.view = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        self.position = 0
+        self.stop = len(payload) if self.view is None else len(self.view)
+
+
+class Outbound:
+    """The queue of one association: whole PDUs and payloads, in order, payloads framed when they are asked for."""
+
+    __slots__ = ("_open", "_queue", "fragment_length", "length")
+
+    def __init__(self) -> None:
+        self._queue: deque[bytes | _Run] = deque()
+        self._open: tuple[int, bool] | None = None  # a payload was given with last=False: its continuation is due
+        self.fragment_length = 0
+        self.length = 0  # bytes not handed out yet, headers of P-DATA-TF not counted
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    @property
+    def is_open(self) -> bool:
+        """A command or data set was begun and its last fragment has not been given."""
+        return self._open is not None
+
+    def clear(self) -> None:
+        self._queue.clear()
+        self._open = None
+        self.length = 0
+
+    def put(self, pdu: bytes) -> None:
+        """Queue a whole PDU."""
+        self._queue.append(pdu)
+        self.length += len(pdu)
+
+    def send(self, context_id: int, command: bool, payload: Payload, last: bool) -> None:
+        """Queue a command set or data set, or (``last`` False) a part of one."""
+        if self._open is not None and self._open != (context_id, command):
+            raise LocalProtocolError(
+                f"a {'command' if self._open[1] else 'data'} set on context {self._open[0]} is not complete",
+                clause="PS3.8 E.2",
+                hint="give its last fragment before another message",
+            )
+        run = _Run(context_id, command, payload, last)
+        if run.stop or last:
+            self._queue.append(run)
+            self.length += run.stop
+        self._open = None if last else (context_id, command)
+
+    def segments(self, max_bytes: int, max_count: int) -> list[Segment]:
+        """Whole PDUs, at least one when something waits, until ``max_bytes`` or ``max_count`` segments are reached."""
+        queue = self._queue
+        segments: list[Segment] = []
+        append = segments.append
+        size = self.fragment_length
+        total = 0
+        while queue and total < max_bytes and len(segments) < max_count - 1:
+            entry = queue[0]
+            if isinstance(entry, bytes):
+                append(entry)
+                total += len(entry)
+                self.length -= len(entry)
+                queue.popleft()
+                continue
+            context_id, flags, view, payload = entry.context_id, entry.flags, entry.view, entry.payload
+            position, stop = start, _ = entry.position, entry.stop
+            header = _HEADER.pack(4, size + 6, size + 2, context_id, flags)
+            while total < max_bytes and len(segments) < max_count - 1:
+                end = position + size
+                if end >= stop:
+                    end = stop
+                    flags = flags | _LAST if entry.last else flags
+                    append(_HEADER.pack(4, end - position + 6, end - position + 2, context_id, flags))
+                else:
+                    append(header)
+                if end > position:
+                    append(Slice(payload, position, end) if view is None else view[position:end])
+                total += end - position + 12
+                position = end
+                if position == stop:
+                    queue.popleft()
+                    break
+            entry.position = position
+            self.length -= position - start
+        return segments

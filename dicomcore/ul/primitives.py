@@ -1,0 +1,134 @@
+"""What a user of the upper layer says and hears (PS3.8 section 7): request and response primitives in, events out.
+
+`Body` is a tuple, since thousands may come out of one read; the others are frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from .negotiation import Negotiated, Proposal
+from .pdu import AssociateAC, AssociateRJ, AssociateRQ
+
+__all__ = [
+    "AbortRequest",
+    "Aborted",
+    "Accept",
+    "Accepted",
+    "Associate",
+    "AssociationRequested",
+    "Body",
+    "ConnectionLost",
+    "Event",
+    "Primitive",
+    "Reject",
+    "Rejected",
+    "Release",
+    "ReleaseRequested",
+    "ReleaseResponse",
+    "Released",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Associate:
+    """A-ASSOCIATE request: to be sent as soon as the transport is connected."""
+
+    request: AssociateRQ
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A-ASSOCIATE response, accepting: as proposed, or with another answer to the same request."""
+
+    answer: AssociateAC | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A-ASSOCIATE response, rejecting (PS3.8 table 9-21)."""
+
+    result: int = 1
+    source: int = 1
+    reason: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A-RELEASE request; goes out after all data that was given before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResponse:
+    """A-RELEASE response. In a release collision the acceptor's waits for its turn (PS3.8 table 9-10, Sta10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortRequest:
+    """A-ABORT request. Data not yet handed out by ``segments()`` is dropped; a PDU already handed out stays whole."""
+
+    source: int = 0
+    reason: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequested:
+    """Acceptor: a peer asks, the `Acceptance` proposes; answer with `Accept` or `Reject`."""
+
+    request: AssociateRQ
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Requestor: the association stands."""
+
+    negotiated: Negotiated
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Requestor: the peer refused the association."""
+
+    answer: AssociateRJ
+
+
+class Body(NamedTuple):
+    """A piece of a command or data set, ended by `last`; `view` lies in the receive block until ``buffer()``."""
+
+    context_id: int
+    command: bool
+    last: bool
+    view: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    """The peer asks for release; answer with `ReleaseResponse`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The peer confirmed the release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The association ended at once: (source, reason) as in the A-ABORT, received from the peer or sent to it."""
+
+    source: int
+    reason: int
+    by_peer: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The transport closed while an association stood or was being made or released."""
+
+
+Primitive: TypeAlias = Associate | Accept | Reject | Release | ReleaseResponse | AbortRequest
+Event: TypeAlias = (
+    AssociationRequested | Accepted | Rejected | Body | ReleaseRequested | Released | Aborted | ConnectionLost
+)
