@@ -22,7 +22,7 @@ class Policy:
         return cls(lenient=False)
 
     def accept(self, issue: Issue, issues: list[Issue], *, error: type[DicomError] = EncodingError) -> None:
-        """Collect the issue, or raise it as ``error``. After ``issue_count`` of them one more says that the list ends."""
+        """Collect the issue, or raise it as ``error``. After ``issue_count`` of them one more says so."""
         if not self.lenient:
             raise error(issue.message, offset=issue.offset, path=issue.path, clause=issue.clause)
         count = len(issues)

@@ -1,8 +1,8 @@
 """Where encoded bytes go: a file that appears whole or not at all, or memory.
 
 `FileSink` writes under a unique temporary name in the folder of the final one and renames on `commit`, so nobody ever
-sees part of an object, two writers of one instance never mix, and what a killed process leaves behind is recognised by its
-prefix (the process id follows it).
+sees part of an object, two writers of one instance never mix, and what a killed process leaves behind is recognised by
+its prefix (the process id follows it).
 ``durability="process"``: after `commit` the file is complete, closed and under its final name (safe against kill -9);
 ``"power"``: file and folder are fsynced too, the file before the rename and the folder after it.
 """
@@ -42,7 +42,7 @@ class FileSink:
     """A new file at ``path``, complete or absent.
 
     ``replace=False`` raises `FileExistsError` from `commit` when the final name is taken (by hard link, so without a
-    race, where the file system has links). A failed write, commit or close leaves no file; OSErrors come out as they are.
+    race, where the file system has links). What fails in commit leaves no file; OSErrors come out as they are.
     """
 
     __slots__ = ("_descriptor", "_power", "_replace", "length", "path", "temporary_path")

@@ -3,8 +3,8 @@
 A `FileSource` reads one block at the head when it is made and closes the descriptor at once; later values re-open the
 path, and the file has to be the one that was opened: device, inode, size and modification time are compared *after* the
 bytes were read, so bytes of another file never come out. It promises `SourceChanged` for a file that was truncated,
-rewritten, replaced or deleted, and no memory mapping. A change within the resolution of the file system's time stamps that
-keeps the size is not seen.
+rewritten, replaced or deleted, and no memory mapping. A change that keeps the size, within the resolution of the file
+system's time stamps, is not seen.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def open_source(
         return origin
     if not isinstance(origin, _Readable):
         try:
-            return BytesSource(origin)  # type: ignore[arg-type]
+            return BytesSource(origin)
         except TypeError:
             raise TypeError(f"a path, a bytes-like or a binary file is wanted, not {type(origin).__name__}") from None
     chunks: list[bytes] = []
