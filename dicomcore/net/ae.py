@@ -1,0 +1,147 @@
+"""An application entity (PS3.8 3.1): a title and bounds, with which to ask for associations and to serve them.
+
+`AE` holds no connection and no thread: it may be shared, and used from several threads. What a call needs beyond it
+is an argument of the call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from dicomcore.data.dataset import Dataset
+from dicomcore.data.part10 import FileHeader, read_header
+from dicomcore.errors import LocalProtocolError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.net.association import Association
+from dicomcore.net.poller import Facilities
+from dicomcore.net.server import Server
+from dicomcore.services.base import Router, ServiceProvider
+from dicomcore.services.storage import Transcoder, contexts_for_files
+from dicomcore.ul import Acceptance, AsyncWindow, is_ae_title, propose
+from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.vocab.uids import is_valid_uid
+
+__all__ = ["AE", "Context"]
+
+Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProvider | tuple[str, Sequence[str]]
+"""What a presentation context can be made of: a UID, a path, a Dataset, a service, or a UID with transfer syntaxes."""
+
+_DEFAULT_SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
+
+
+class AE:
+    """An application entity called `title` (at most 16 characters, no backslash).
+
+    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec.
+    """
+
+    def __init__(
+        self,
+        title: str = "DICOMCORE",
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        transcoder: Transcoder | None = None,
+        facilities: Facilities | None = None,
+    ) -> None:
+        if not is_ae_title(title):
+            raise LocalProtocolError(f"{title!r} is no AE title", clause="PS3.5 6.2")
+        self.title = title
+        self.limits = limits
+        self._transcoder = transcoder
+        self._facilities = facilities or Facilities()
+
+    def __repr__(self) -> str:
+        return f"AE({self.title!r})"
+
+    def associate(
+        self,
+        host: str,
+        port: int,
+        *,
+        called_ae: str = "ANY-SCP",
+        contexts: Iterable[Context] | Context | None = None,
+        window: int = 1,
+        limits: Limits | None = None,
+    ) -> Association:
+        """Connect and agree on an association; use it in a ``with`` block.
+
+        ``contexts``: what it is for (see `Context`); None proposes Verification. ``window`` above 1 asks for that many
+        operations under way at a time (0: no bound). Raises AssociationRejected, NegotiationError (no connection, or no
+        context accepted), AssociationAborted or PeerTimeout.
+        """
+        limits = limits or self.limits
+        request = propose(
+            presentation_contexts(contexts),
+            calling_ae=self.title,
+            called_ae=called_ae,
+            max_pdu_length=limits.pdu_length,
+            window=None if window == 1 else AsyncWindow(window, 1),
+        )
+        return Association.open(host, port, request, limits, self._facilities, self._transcoder)
+
+    def serve(
+        self,
+        port: int = 11112,
+        *,
+        services: Iterable[ServiceProvider],
+        host: str = "",
+        workers: int = 8,
+        require_called_ae: bool = False,
+        allowed_calling: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> Server:
+        """Serve these services in the background and return at once; ``server.port`` tells the port that 0 chose.
+
+        ``host`` "" listens on every interface. ``workers`` bounds the threads in which providers run, however many
+        associations there are. OSError when the port cannot be had.
+        """
+        limits = limits or self.limits
+        services = tuple(services)
+        acceptance = Acceptance(
+            ae_title=self.title,
+            supported=Router(services).supported,
+            max_pdu_length=limits.pdu_length,
+            require_called_ae=require_called_ae,
+            allowed_calling=tuple(allowed_calling),
+        )
+        return Server(
+            services,
+            acceptance,
+            port=port,
+            host=host,
+            workers=workers,
+            limits=limits,
+            facilities=self._facilities,
+        )
+
+
+def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[tuple[str, tuple[str, ...]]]:
+    """(abstract syntax, transfer syntaxes) for all that is wanted, without repetition, in the order given."""
+    if contexts is None:
+        return [(VERIFICATION, _DEFAULT_SYNTAXES)]
+    single = isinstance(contexts, str | os.PathLike | FileHeader | Dataset) or hasattr(contexts, "supported")
+    items: Iterable[Any] = [contexts] if single else contexts  # type: ignore[assignment]
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    headers: list[FileHeader] = []
+    for item in items:
+        if isinstance(item, FileHeader):
+            headers.append(item)
+        elif isinstance(item, Dataset):
+            headers.append(_header_of(item))
+        elif isinstance(item, str) and is_valid_uid(item):
+            rows.append((item, _DEFAULT_SYNTAXES))
+        elif isinstance(item, str | os.PathLike):
+            headers.append(read_header(item))
+        elif isinstance(item, tuple):
+            rows.append((item[0], tuple(item[1])))
+        else:
+            rows += [(abstract, tuple(transfer)) for abstract, transfer in item.supported.items()]
+    return list(dict.fromkeys([*rows, *contexts_for_files(headers)]))
+
+
+def _header_of(dataset: Any) -> FileHeader:
+    """What the contexts for a Dataset depend on."""
+    return FileHeader("", dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.transfer_syntax, 0, 0)

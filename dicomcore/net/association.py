@@ -1,0 +1,452 @@
+"""An association as its user holds it: blocking calls, all of them in the calling thread, each with a deadline.
+
+One operation at a time: a second thread waits for the first. Every call first takes in what has arrived, so an abort
+is noticed before anything is sent. A call that ends early, by a time-out, Ctrl-C or any other exception between a
+request and its response, aborts the association, since what is still on its way could not be told from what follows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from dicomcore.data.dataset import Dataset
+from dicomcore.data.part10 import FileHeader
+from dicomcore.dimse.command import response
+from dicomcore.dimse.exchange import Fragment, RequestReceived, ResponseReceived
+from dicomcore.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    DicomError,
+    LimitExceeded,
+    LocalProtocolError,
+    NegotiationError,
+    PeerTimeout,
+    ServiceError,
+)
+from dicomcore.limits import Limits
+from dicomcore.net.connection import Connection
+from dicomcore.net.poller import Facilities, Waiter
+from dicomcore.net.transport import connect
+from dicomcore.services.base import UNRECOGNIZED_OPERATION, Answer, Invoke, User
+from dicomcore.services.storage import StorageSCU, Transcoder
+from dicomcore.services.verification import c_echo
+from dicomcore.ul import (
+    Accepted,
+    Associate,
+    AssociateRJ,
+    AssociateRQ,
+    Event,
+    Negotiated,
+    Rejected,
+    Release,
+    ReleaseRequested,
+    ReleaseResponse,
+    explain,
+)
+from dicomcore.ul import Association as Core
+from dicomcore.vocab.status import StatusCategory, category, describe
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Association", "StoreResult"]
+
+Storable = str | os.PathLike[str] | FileHeader | Dataset
+
+log = logging.getLogger("dicomcore.net")
+
+PARTING = 1.0  # seconds that an abort is given to leave; the peer's close is not worth a longer wait
+
+
+class StoreResult(NamedTuple):
+    """What became of one instance: the peer's status, or the error for which it was never sent."""
+
+    source: Storable
+    status: int | None
+    error: Exception | None = None
+
+    @property
+    def stored(self) -> bool:
+        """The peer has it: success, or a warning."""
+        return self.status is not None and category(self.status) in (StatusCategory.SUCCESS, StatusCategory.WARNING)
+
+    def __str__(self) -> str:
+        told = str(self.error) if self.status is None else describe(self.status, "C-STORE")
+        return f"{self.source}: {told}"
+
+
+class _UserConnection(Connection):
+    """The requestor's end: knows whether the association stands, and lets the peer release it."""
+
+    negotiated: Negotiated | None = None
+    refusal: AssociateRJ | None = None
+
+    def upper(self, event: Event) -> None:
+        match event:
+            case Accepted():
+                self.negotiated = event.negotiated
+            case Rejected():
+                self.refusal = event.answer
+            case ReleaseRequested():
+                self.core.request(ReleaseResponse())
+                self.released = True
+                self.end(AssociationAborted("the peer released the association"))
+            case _:
+                super().upper(event)
+
+
+class Association:
+    """An open association; made by `AE.associate`. ``with`` releases it at the end, and aborts it on an exception."""
+
+    def __init__(
+        self, connection: _UserConnection, peer: str, facilities: Facilities, transcoder: Transcoder | None
+    ) -> None:
+        assert connection.negotiated is not None
+        self.negotiated: Negotiated = connection.negotiated
+        self.peer = peer
+        self._connection = connection
+        self._limits = connection.limits
+        self._storage = StorageSCU(self.negotiated, transcoder=transcoder, limits=connection.limits)
+        self._waiter = Waiter(facilities)
+        self._lock = threading.RLock()
+        self._inside = False
+        self._answers: dict[int, list[Answer]] = {}
+        self._gathering: tuple[ResponseReceived, bytearray] | None = None
+        self._unasked: RequestReceived | None = None
+
+    # life
+
+    @classmethod
+    def open(
+        cls,
+        host: str,
+        port: int,
+        request: AssociateRQ,
+        limits: Limits,
+        facilities: Facilities,
+        transcoder: Transcoder | None = None,
+    ) -> Association:
+        """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
+        deadline = monotonic() + limits.association_timeout
+        peer = f"{request.called_ae} at {host}:{port}"
+        sock = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
+        try:
+            core = Core(requestor=True, limits=limits)
+            connection = _UserConnection(sock, core, limits, facilities)
+            waiter = Waiter(facilities)
+            core.request(Associate(request))
+            core.connected()
+            while connection.negotiated is None and connection.refusal is None and connection.over is None:
+                written = connection.flush()
+                left = deadline - monotonic()
+                if left <= 0 or not waiter.wait(connection.fd, read=True, write=not written, timeout=left):
+                    error = PeerTimeout(f"{peer} did not answer within {limits.association_timeout:g} s", answer=(0, 0))
+                    connection.abort(error)
+                    connection.flush()
+                    raise error
+                connection.pull()
+            if connection.refusal is not None:
+                refusal = connection.refusal
+                raise AssociationRejected(
+                    explain(request, refusal), answer=(refusal.result, refusal.source, refusal.reason)
+                )
+            if connection.negotiated is None:
+                assert connection.over is not None
+                raise AssociationAborted(f"{peer}: {connection.over.message}", answer=connection.over.answer)
+            association = cls(connection, peer, facilities, transcoder)
+            if not connection.negotiated.contexts:
+                association.release()
+                raise NegotiationError(explain(request, connection.negotiated.answer))
+        except BaseException:
+            sock.close()
+            raise
+        return association
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations are possible, as far as is known without asking the network."""
+        return self._connection.over is None
+
+    def explain(self) -> str:
+        """What was proposed, what the peer made of it, and which side lacks what."""
+        return explain(self.negotiated.request, self.negotiated.answer)
+
+    def release(self) -> None:
+        """End the association in good order; a peer that does not answer in time (`Limits`) is aborted."""
+        with self._lock:
+            connection = self._connection
+            try:
+                if connection.over is None:
+                    connection.core.request(Release())
+                    deadline = monotonic() + self._limits.association_timeout
+                    while connection.over is None:
+                        self._step(deadline)
+                elif connection.released:
+                    connection.flush()  # our answer to the peer's release
+            except AssociationAborted as error:
+                log.info("release of %s: %s", self.peer, error)
+            finally:
+                connection.close()
+
+    def abort(self) -> None:
+        """End the association at once. May be called from any thread, also while another one waits in an operation."""
+        connection = self._connection
+        if not self._lock.acquire(blocking=False):
+            # Another thread is inside: it finds the connection closed and reports that as an abort.
+            with suppress(OSError):  # closed already
+                connection.sock.shutdown(socket.SHUT_RDWR)
+            return
+        try:
+            if connection.over is None:
+                connection.abort(AssociationAborted("this side aborted the association", answer=(0, 0)))
+            self._part()
+        finally:
+            self._lock.release()
+
+    def _part(self) -> None:
+        """Let the A-ABORT leave: closing with unread bytes would make the system drop it with a reset."""
+        connection = self._connection
+        deadline = monotonic() + PARTING
+        try:
+            while not connection.flush():
+                left = deadline - monotonic()
+                if left <= 0 or not self._waiter.wait(connection.fd, read=False, write=True, timeout=left):
+                    return
+            connection.sock.shutdown(socket.SHUT_WR)
+            while (left := deadline - monotonic()) > 0 and self._waiter.wait(
+                connection.fd, read=True, write=False, timeout=left
+            ):
+                if not connection.sock.recv(1 << 16):
+                    return
+        except OSError:
+            pass  # the peer is gone, which is what was wanted
+        finally:
+            connection.close()
+
+    def wait(self, timeout: float) -> bool:
+        """Serve what the peer sends unasked for `timeout` seconds; True while the association stands."""
+        with self._operation(check=False):
+            deadline = monotonic() + timeout
+            while self.is_open and (left := deadline - monotonic()) > 0:
+                written = self._connection.flush()
+                self._waiter.wait(self._connection.fd, read=True, write=not written, timeout=left)
+                self._take_in()
+            return self.is_open
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.release()
+        else:
+            self.abort()
+
+    # operations
+
+    @contextmanager
+    def _operation(self, *, check: bool = True) -> Iterator[None]:
+        """One operation at a time; what ends it early ends the association if the exchange is left half done."""
+        with self._lock:
+            if self._inside:
+                raise LocalProtocolError("an operation of this thread is under way on this association")
+            self._inside = True
+            connection = self._connection
+            try:
+                self._take_in()
+                if check and connection.over is not None:
+                    raise self._why_over()
+                yield
+            except BaseException:
+                if connection.over is None and (connection.exchange.invoked or not connection.outbox.empty):
+                    connection.abort(AssociationAborted("an operation was broken off", answer=(0, 0)))
+                    self._part()
+                raise
+            finally:
+                self._inside = False
+
+    def c_echo(self, *, check: bool = False) -> int:
+        """Ask whether the peer is there (PS3.4 A); the status. ServiceError for a failure if ``check``."""
+        return self._checked(self.perform(c_echo(self.negotiated)).status, "C-ECHO", check)
+
+    def c_store(self, source: Storable, *, check: bool = False) -> int:
+        """Send one instance, by path or as a Dataset (PS3.4 B); the status.
+
+        NegotiationError when no accepted context fits it; EncodingError or OSError when it cannot be read: the
+        association stands after these. ServiceError for a failure status if ``check``.
+        """
+        return self._checked(self.perform(self._storage.c_store(source)).status, "C-STORE", check)
+
+    def c_store_many(self, sources: Iterable[Storable], *, window: int = 1) -> Iterator[StoreResult]:
+        """Send instances one after the other; a result for each, as it is known. Nothing is sent before it is iterated.
+
+        Up to ``window`` requests are under way at a time, if the peer agreed to that. The next file is opened while the
+        response to the last one is awaited. With a window of 1 nothing is under way between results.
+        """
+        window = max(1, min(window, self._connection.exchange.window))
+        under_way: dict[int, tuple[Storable, User]] = {}
+        waiting = iter(sources)
+        ready = self._prepare(waiting)
+        try:
+            while ready is not None or under_way:
+                if ready is not None and ready[2] is None:
+                    yield StoreResult(ready[0], None, ready[3])
+                    ready = self._prepare(waiting)
+                    continue
+                with self._operation():
+                    while ready is not None and ready[2] is not None and len(under_way) < window:
+                        message_id = self._send(ready[2])
+                        under_way[message_id] = ready[0], ready[1]
+                        self._connection.flush()
+                        ready = self._prepare(waiting)
+                    result = self._settle(under_way)
+                yield result
+        finally:
+            if ready is not None:
+                ready[1].close()
+            if under_way and self.is_open:
+                with self._operation():
+                    while under_way:
+                        self._settle(under_way)
+
+    def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, User, Invoke | None, Exception | None] | None:
+        """The next instance with its request ready, or with the error that it has; None when there are no more."""
+        source = next(waiting, None)
+        if source is None:
+            return None
+        user = self._storage.c_store(source)
+        try:
+            return source, user, next(user), None
+        except (DicomError, OSError) as error:
+            return source, user, None, error
+
+    def _settle(self, under_way: dict[int, tuple[Storable, User]]) -> StoreResult:
+        """Wait for the response to any of these."""
+        message_id, answer = self._answer(under_way)
+        source, user = under_way.pop(message_id)
+        with suppress(StopIteration):
+            user.send(answer)
+        return StoreResult(source, answer.status)
+
+    def _checked(self, status: int, service: str, check: bool) -> int:
+        if check and category(status) is StatusCategory.FAILURE:
+            raise ServiceError(f"{self.peer} answered {service} with {describe(status, service)}", answer=status)
+        return status
+
+    def perform(self, user: User) -> Answer:
+        """Run the generator of a service's user side: send what it yields, hand it the responses, return its result."""
+        with self._operation():
+            try:
+                invoke = next(user)
+                while True:
+                    invoke = user.send(self._answer((self._send(invoke),))[1])
+            except StopIteration as stop:
+                result: Answer = stop.value
+                return result
+            finally:
+                user.close()
+
+    def _send(self, invoke: Invoke) -> int:
+        return self._connection.exchange.request(invoke.context_id, invoke.command, invoke.body)
+
+    def _answer(self, message_ids: Collection[int]) -> tuple[int, Answer]:
+        """Wait for a response to one of these: as long as our bytes move, then for `Limits.dimse_timeout`."""
+        answers = self._answers
+        deadline = monotonic() + self._limits.dimse_timeout
+        while True:
+            for message_id in answers:
+                if message_id in message_ids:
+                    received = answers[message_id]
+                    answer = received.pop(0)
+                    if not received:
+                        del answers[message_id]
+                    return message_id, answer
+            if self._step(deadline):
+                deadline = monotonic() + self._limits.dimse_timeout
+
+    def _step(self, deadline: float) -> bool:
+        """Write and read what can be, waiting once. True when our own bytes still leave. Raises when it is over."""
+        connection = self._connection
+        written = connection.flush()
+        if connection.short or not connection.pull():
+            now = monotonic()
+            limit = deadline if written else min(deadline, now + self._limits.network_timeout)
+            if limit <= now or not self._waiter.wait(
+                connection.fd, read=connection.core.wants_read, write=not written, timeout=limit - now
+            ):
+                what = "did not answer" if written else "took no more data"
+                error = PeerTimeout(f"{self.peer} {what} in time", answer=(0, 0))
+                connection.abort(error)
+                self._part()
+                raise error
+            connection.pull()
+        self._digest()
+        if connection.over is not None and not connection.released:
+            raise self._why_over()
+        return not written
+
+    def _take_in(self) -> None:
+        """Read what has arrived, without waiting."""
+        if self._connection.over is None:
+            while self._connection.pull():
+                self._digest()
+
+    def _why_over(self) -> DicomError:
+        over = self._connection.over
+        assert over is not None
+        self._connection.close()
+        if isinstance(over, AssociationAborted):
+            return type(over)(f"{self.peer}: {over.message}", clause=over.clause, answer=over.answer)
+        return over
+
+    def _digest(self) -> None:
+        """Sort the messages that arrived: responses to whom they belong, requests of the peer are refused."""
+        connection = self._connection
+        inbox = connection.inbox
+        while inbox:
+            message = inbox.popleft()
+            if type(message) is ResponseReceived:
+                if message.has_body:
+                    self._gathering = (message, bytearray())
+                else:
+                    self._answered(message, None)
+            elif type(message) is RequestReceived:
+                self._unasked = message
+                if not message.has_body:
+                    self._refuse()
+            elif type(message) is Fragment:
+                self._fragment(message)
+
+    def _fragment(self, fragment: Fragment) -> None:
+        if self._gathering is None:
+            if fragment.last:
+                self._refuse()
+            return
+        response_received, body = self._gathering
+        if len(body) + len(fragment.view) > self._limits.memory_object:
+            raise LimitExceeded(f"the data set of a response is longer than {self._limits.memory_object} bytes")
+        body += fragment.view
+        if fragment.last:
+            self._gathering = None
+            self._answered(response_received, bytes(body))
+
+    def _answered(self, message: ResponseReceived, body: bytes | None) -> None:
+        answer = Answer(message.command.elements["Status"], message.command, body)
+        self._answers.setdefault(message.message_id, []).append(answer)
+
+    def _refuse(self) -> None:
+        """A request of the peer, for which this side has no service."""
+        request, self._unasked = self._unasked, None
+        if request is not None:
+            answer = response(request.command, UNRECOGNIZED_OPERATION)
+            self._connection.exchange.respond(request.context_id, answer)

@@ -1,0 +1,143 @@
+"""A socket, an upper-layer core and a DIMSE exchange, joined: what the blocking user and the server have in common.
+
+`pull` reads at most one block and turns it into messages in `inbox`, in the order of arrival; `flush` writes what the
+core has framed. Neither blocks. Views in the inbox stay valid until the next `pull`, so the inbox is worked off
+before reading on.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+
+from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
+from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, RemoteProtocolError
+from dicomcore.limits import Limits
+from dicomcore.net.poller import Facilities
+from dicomcore.net.transport import Outbox
+from dicomcore.ul import Aborted, AbortRequest, Association, Body, ConnectionLost, Event, Released
+
+__all__ = ["Connection", "Message"]
+
+Message = RequestReceived | ResponseReceived | Fragment
+
+
+class Connection:
+    """One association on one socket. Not thread-safe: whoever owns it has it alone."""
+
+    def __init__(self, sock: socket.socket, core: Association, limits: Limits, facilities: Facilities) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.core = core
+        self.limits = limits
+        self.exchange = Exchange(core, limits)
+        self.outbox = Outbox(core, facilities)
+        self.inbox: deque[Message] = deque()
+        self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
+        self.released = False
+        self.short = True  # the last read did not fill its block, so the socket is probably empty
+        self.ended = False  # the peer closed, or the connection broke
+        self._deaf = False  # the peer takes nothing more; what it sent before is still read
+
+    def pull(self) -> bool:
+        """Read one block if there is one. True when something arrived, the end of the connection included."""
+        core = self.core
+        if not core.wants_read:
+            return False
+        view = core.buffer()
+        try:
+            count = self.sock.recv_into(view)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            count = 0
+        if count:
+            self.short = count < len(view)
+            core.received(count)
+        else:
+            self.ended = True
+            core.closed()
+            self._digest()
+            self.end(AssociationAborted("the peer closed the connection"))
+            return True
+        self._digest()
+        return True
+
+    def _digest(self) -> None:
+        """Hand the core's events on: bodies to the exchange, everything else to `upper`."""
+        for event in self.core.events():
+            if type(event) is Body:
+                if self.over is None:
+                    self._body(event)
+            else:
+                self.upper(event)
+
+    def _body(self, event: Body) -> None:
+        try:
+            for message in self.exchange.receive(event):
+                if isinstance(message, CancelReceived):
+                    self.cancel_received(message)
+                else:
+                    self.inbox.append(message)
+        except RemoteProtocolError as error:
+            self.abort(error)
+
+    def upper(self, event: Event) -> None:
+        """What the upper layer says besides data. Subclasses add establishment and release."""
+        match event:
+            case Aborted():
+                who = "the peer" if event.by_peer else "this side"
+                answer = event.source, event.reason
+                self.end(AssociationAborted(f"{who} aborted the association: {event.why}", answer=answer))
+            case ConnectionLost():
+                self.end(AssociationAborted("the connection was lost", clause="PS3.8 9.2.3 A-P-ABORT"))
+            case Released():
+                self.released = True
+                self.end(AssociationAborted("the association is released"))
+            case _:
+                pass
+
+    def cancel_received(self, message: CancelReceived) -> None:
+        """The peer cancels an operation (PS3.7 9.3.2.3). A user has none that could be cancelled."""
+
+    def end(self, reason: DicomError) -> None:
+        """Nothing more will come from this association; the first reason stays."""
+        if self.over is None:
+            self.over = reason
+            self.inbox.clear()
+
+    def abort(self, reason: DicomError) -> None:
+        """Send A-ABORT (by whom and why is in ``reason.answer``) and end with this reason."""
+        self.end(reason)
+        answer = reason.answer if isinstance(reason.answer, tuple) else (0, 0)
+        with suppress(LocalProtocolError):  # in Sta1 and Sta2 there is nobody to tell (PS3.8 Table 9-10)
+            self.core.request(AbortRequest(*answer[-2:]))
+        self._digest()
+
+    def flush(self) -> bool:
+        """Write; True when nothing is left. A broken socket ends the connection once what it held has been read."""
+        if self._deaf:
+            return True
+        try:
+            return self.outbox.flush(self.sock)
+        except OSError:
+            self._deaf = True
+        except DicomError as error:
+            # A file that went away below a half-sent PDU: nothing valid can follow, not even an A-ABORT.
+            self.end(error)
+            self._deaf = True
+            self.core.closed()
+            self._digest()
+        return True
+
+    def tick(self) -> None:
+        """Tell the core the time."""
+        self.core.tick(monotonic())
+        self._digest()
+
+    def close(self) -> None:
+        """Close the socket; an open association is lost."""
+        self.end(AssociationAborted("the connection was closed by this side"))
+        self.sock.close()

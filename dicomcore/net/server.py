@@ -1,0 +1,399 @@
+"""The blocking server: one selector thread and a bounded pool of workers, however many associations there are.
+
+The selector thread owns the listening sockets, the associations that are being agreed and the idle ones; these cost a
+descriptor and a timer. An association with work is lent to a worker, which serves it until nothing more comes,
+lingers a little, and gives it back; no worker ever waits for a slow peer for longer than that. Bounds: handshakes end
+within ARTIM (PS3.8 9.1.5), associations beyond `Limits.association_count` are refused with "local limit exceeded"
+(PS3.8 Table 9-21), and when connections that are no associations yet pile up, no more are accepted until some have
+ended.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from dicomcore.errors import AssociationAborted, PeerTimeout
+from dicomcore.limits import Limits
+from dicomcore.net.poller import Facilities, open_poller
+from dicomcore.net.provider import ServedConnection
+from dicomcore.net.transport import listen, tune
+from dicomcore.net.workers import Worker, WorkerPool
+from dicomcore.services.base import Router, ServiceProvider
+from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Reject
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Server"]
+
+log = logging.getLogger("dicomcore.net")
+
+NEVER = float("inf")
+LINGER = 0.005  # seconds a worker waits for the next message of the association it has just served
+SLICE = 0.050  # seconds an association may keep its worker while others wait for one
+HANDSHAKES = 256  # connections beyond the associations that may be open while they are being agreed
+REST = 0.2  # seconds without accepting after the system refused a descriptor
+LOCAL_LIMIT = Reject(result=2, source=3, reason=2)  # rejected-transient, presentation provider, local-limit-exceeded
+
+
+class Server:
+    """Serves from construction on, in its own threads, until `close`. Leaving its ``with`` block closes it."""
+
+    def __init__(
+        self,
+        services: Iterable[ServiceProvider],
+        acceptance: Acceptance,
+        *,
+        port: int,
+        host: str,
+        workers: int,
+        limits: Limits,
+        facilities: Facilities,
+    ) -> None:
+        self._router = Router(services)
+        self._acceptance = acceptance
+        self._limits = limits
+        self._facilities = facilities
+        self._listeners = {sock.fileno(): sock for sock in listen(host, port)}
+        self._connections: dict[int, ServedConnection] = {}
+        self._established = 0
+        self._timers: list[tuple[float, int, ServedConnection]] = []
+        self._mailbox: deque[Callable[[], None]] = deque()
+        self._serial = count()
+        self._accepting = True
+        self._resting = NEVER  # when accepting is tried again
+        self._closing = NEVER  # when everything that is left is aborted
+        self._closed = threading.Event()
+        self._pool = WorkerPool(self._serve, workers, "dicomcore-worker", facilities)
+        self._poller = open_poller(facilities)
+        for fd in self._listeners:
+            self._poller.arm(fd, read=True, write=False)
+        addresses = [sock.getsockname()[:2] for sock in self._listeners.values()]
+        self.host: str = addresses[0][0]
+        self.port: int = addresses[0][1]
+        self._thread = threading.Thread(target=self._run, name="dicomcore-selector", daemon=True)
+        self._thread.start()
+
+    @property
+    def association_count(self) -> int:
+        """Associations that stand now."""
+        return self._established
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open now, those that are no associations yet included."""
+        return len(self._connections)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the server is closed (True) or `timeout` seconds have passed (False)."""
+        return self._closed.wait(timeout)
+
+    def close(self, grace: float = 5.0) -> None:
+        """Stop accepting, let operations under way finish for `grace` seconds, abort the rest. Idempotent.
+
+        A worker whose provider never returns is left behind as a daemon thread; its association is aborted anyway.
+        """
+        if not self._closed.is_set():
+            self._post(lambda: self._begin_closing(grace))
+        if threading.current_thread() is self._thread or self._pool.is_mine():
+            return  # called by a provider: it is one of those that are waited for
+        self._closed.wait(grace + 2.0)
+        if self._pool.close(1.0):
+            self._poller.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(5.0 if kind is None else 0.0)
+
+    # the selector thread
+
+    def _post(self, action: Callable[[], None]) -> None:
+        """Have the selector thread do something. From any thread."""
+        self._mailbox.append(action)
+        self._poller.wake()
+
+    def _run(self) -> None:
+        poller = self._poller
+        connections = self._connections
+        try:
+            while self._closing == NEVER or connections:
+                for fd in poller.wait(self._patience()):
+                    connection = connections.get(fd)
+                    if connection is not None:
+                        self._attend(connection)
+                    elif fd in self._listeners:
+                        self._accept(self._listeners[fd])
+                while self._mailbox:
+                    self._mailbox.popleft()()
+                self._expire(monotonic())
+                if monotonic() >= self._closing:
+                    break
+        except Exception:
+            log.exception("the server stops: its selector thread failed")
+        finally:
+            for connection in list(connections.values()):
+                self._kill(connection)
+            self._stop_listening()
+            self._closed.set()
+
+    def _patience(self) -> float | None:
+        """Seconds until the next timer."""
+        due = min(self._resting, self._closing, self._timers[0][0] if self._timers else NEVER)
+        return None if due == NEVER else max(0.0, due - monotonic())
+
+    def _accept(self, listener: socket.socket) -> None:
+        full = self._limits.association_count + HANDSHAKES
+        for _ in range(64):
+            if len(self._connections) >= full:
+                self._accepting = False  # until a connection ends
+                return
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                log.warning("no connection can be accepted now: %s", error)
+                self._accepting = False
+                self._resting = monotonic() + REST
+                return
+            self._welcome(sock, peer)
+        self._poller.arm(listener.fileno(), read=True, write=False)
+
+    def _accept_again(self) -> None:
+        self._accepting = True
+        self._resting = NEVER
+        for fd in self._listeners:
+            self._poller.arm(fd, read=True, write=False)
+
+    def _welcome(self, sock: socket.socket, peer: object) -> None:
+        try:
+            tune(sock)
+        except OSError:
+            sock.close()
+            return
+        core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
+        connection = ServedConnection(
+            sock,
+            core,
+            self._limits,
+            self._facilities,
+            peer=peer,
+            router=self._router,
+            poller=self._poller,
+            decide=self._decide,
+        )
+        self._connections[connection.fd] = connection
+        core.tick(monotonic())
+        core.connected()
+        self._settle(connection)
+
+    def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
+        """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing."""
+        request, proposal = event.request, event.proposal
+        connection.calling_ae, connection.called_ae = request.calling_ae, request.called_ae
+        if self._closing < NEVER or self._established >= self._limits.association_count:
+            connection.core.request(LOCAL_LIMIT)
+        elif proposal.reject is not None:
+            refusal = proposal.reject
+            connection.core.request(Reject(refusal.result, refusal.source, refusal.reason))
+        else:
+            connection.core.request(Accept())
+            connection.established = True
+            self._established += 1
+        log.info(
+            "association from %s (%s): %s",
+            request.calling_ae,
+            connection.peer,
+            "accepted" if connection.established else "refused",
+        )
+
+    def _attend(self, connection: ServedConnection) -> None:
+        """A socket is ready: read one block, and find out who is to go on."""
+        with connection.lock:
+            if connection.lent and not connection.watched:
+                return  # a report that was under way when a worker took the socket back
+            if connection.parting:
+                connection.drain()
+                self._settle(connection)
+                return
+            connection.core.tick(monotonic())
+            connection.pull()
+            if connection.lent:
+                # Its worker runs a provider, which now knows if the peer is gone or cancels. Requests wait for it.
+                if connection.over is None and not connection.inbox:
+                    self._poller.arm(connection.fd, read=True, write=False)
+                return
+        self._settle(connection)
+
+    def _settle(self, connection: ServedConnection) -> None:
+        """Write, then lend, close or watch. Only for connections that no worker has."""
+        written = connection.flush()
+        if connection.finished and not connection.parting:
+            connection.part()
+        if connection.ended:
+            self._drop(connection)
+            return
+        if connection.runnable:
+            connection.lent = True
+            self._pool.submit(connection)
+            return
+        connection.core.release_memory()
+        connection.outbox.release_memory()
+        connection.plan_deadline(monotonic())
+        self._schedule(connection)
+        self._poller.arm(connection.fd, read=connection.parting or connection.core.wants_read, write=not written)
+
+    def _drop(self, connection: ServedConnection) -> None:
+        """Close a connection that no worker has."""
+        if self._connections.pop(connection.fd, None) is None:
+            return
+        if connection.established:
+            self._established -= 1
+        self._poller.forget(connection.fd)
+        connection.close()
+        if not self._accepting and self._resting == NEVER:
+            self._accept_again()
+
+    # timers: one entry for each connection, moved lazily, so that traffic never touches the heap
+
+    def _schedule(self, connection: ServedConnection) -> None:
+        if connection.deadline < connection.timer_at:
+            connection.timer_at = connection.deadline
+            heapq.heappush(self._timers, (connection.deadline, next(self._serial), connection))
+
+    def _expire(self, now: float) -> None:
+        if now >= self._resting:
+            self._accept_again()
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            moment, _, connection = heapq.heappop(timers)
+            if self._connections.get(connection.fd) is not connection or moment != connection.timer_at:
+                continue
+            with connection.lock:
+                connection.timer_at = NEVER
+                if connection.lent:
+                    continue  # it gets a new timer when it is given back
+            if connection.deadline > now:
+                self._schedule(connection)
+            else:
+                self._overdue(connection, now)
+        if len(timers) > 2 * len(self._connections) + 64:  # what the timers of ended connections keep alive
+            alive = [row for row in timers if row[0] == row[2].timer_at and self._connections.get(row[2].fd) is row[2]]
+            timers[:] = alive
+            heapq.heapify(timers)
+
+    def _overdue(self, connection: ServedConnection, now: float) -> None:
+        if connection.parting:
+            self._drop(connection)
+            return
+        connection.tick()
+        if not connection.core.close_transport:
+            if connection.over is not None:
+                self._drop(connection)  # it does not even take our abort
+                return
+            connection.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+        self._settle(connection)
+
+    # closing
+
+    def _begin_closing(self, grace: float) -> None:
+        until = monotonic() + grace
+        self._closing = min(self._closing, until)
+        self._stop_listening()
+        for connection in list(self._connections.values()):
+            if not connection.lent and not connection.busy:
+                self._kill(connection)
+
+    def _stop_listening(self) -> None:
+        for fd, sock in self._listeners.items():
+            self._poller.forget(fd)
+            sock.close()
+        self._listeners.clear()
+        self._resting = NEVER
+
+    def _kill(self, connection: ServedConnection) -> None:
+        """Abort at once, as far as the socket takes it; one at work only if its worker is inside a provider."""
+        with connection.lock:
+            mine = not connection.lent or connection.watched
+            if mine:
+                if connection.over is None:
+                    connection.abort(AssociationAborted("the server closes", answer=(0, 0)))
+                connection.flush()
+            with suppress(OSError):  # the peer was faster
+                connection.sock.shutdown(socket.SHUT_RDWR)  # a worker that has it sees the end of the connection
+        if not connection.lent:
+            self._drop(connection)
+
+    # a worker
+
+    def _serve(self, connection: ServedConnection, worker: Worker[ServedConnection]) -> None:
+        """Serve one association until it has nothing more to do. Nothing here waits longer than LINGER for the peer."""
+        pool = self._pool
+        core = connection.core
+        began = monotonic()
+        try:
+            while True:
+                connection.work()
+                written = connection.flush()
+                if connection.over is not None or self._closing < NEVER:
+                    break
+                if connection.runnable:
+                    continue
+                if pool.crowded and monotonic() - began > SLICE:
+                    pool.submit(connection)
+                    return
+                if connection.short and not connection.exchange.receiving:
+                    # Between messages nothing is there yet: to wait first saves a read in vain.
+                    if worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
+                        connection.pull()
+                        continue
+                    break
+                if connection.pull():
+                    continue
+                if not worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
+                    break
+                connection.pull()
+        except Exception as error:
+            log.exception("serving %s failed", connection.calling_ae)
+            connection.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
+        self._give_back(connection)
+
+    def _give_back(self, connection: ServedConnection) -> None:
+        """To the selector; it is woken only if the connection ended or its timer has to be moved forward."""
+        with connection.lock:
+            if connection.over is None and self._closing == NEVER:
+                connection.core.release_memory()
+                connection.outbox.release_memory()
+                connection.plan_deadline(monotonic())
+                if connection.deadline >= connection.timer_at:
+                    connection.lent = False
+                    written = connection.outbox.empty
+                    self._poller.arm(connection.fd, read=connection.core.wants_read, write=not written)
+                    return
+            connection.lent = False
+        if self._closed.is_set():
+            connection.close()  # its provider was stuck until long after the server had closed
+        else:
+            self._post(lambda: self._returned(connection))
+
+    def _returned(self, connection: ServedConnection) -> None:
+        if connection.lent or self._connections.get(connection.fd) is not connection:
+            return
+        if self._closing < NEVER and not connection.busy:
+            self._kill(connection)
+        else:
+            self._settle(connection)

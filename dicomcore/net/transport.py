@@ -1,0 +1,169 @@
+"""TCP as DICOM needs it (PS3.8 9.1.4): connecting and listening with deadlines, and sending without ever blocking.
+
+`Outbox` writes what an upper-layer core has framed: headers and bodies leave in one gathered system call, never
+joined in memory, and a body that lies in a file is read block by block into one buffer that is used again and again.
+TCP_NODELAY is always on: a DICOM peer waits for the end of a message, so holding back its last segment only ever
+costs time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from time import monotonic
+
+from dicomcore.encoding.source import FileSlice
+from dicomcore.errors import NegotiationError, PeerTimeout
+from dicomcore.net.poller import Facilities
+from dicomcore.ul import Association, Segment, Slice
+
+__all__ = ["Outbox", "connect", "listen", "tune"]
+
+KiB = 1024
+BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
+MANY = 512  # buffers in one gathered write; IOV_MAX is 1,024 or more everywhere
+
+
+def tune(sock: socket.socket) -> None:
+    """What every connection gets: no delay, no blocking, and a probe that finds a dead peer behind a silent network."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setblocking(False)
+
+
+def connect(host: str, port: int, timeout: float) -> socket.socket:
+    """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
+    deadline = monotonic() + timeout
+    where = f"{host}:{port}"
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NegotiationError(f"no address for {where}: {error.strerror or error}") from error
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.001, deadline - monotonic()))
+            sock.connect(address)
+            tune(sock)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    if isinstance(failure, TimeoutError):
+        raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from failure
+    reason = failure.strerror if failure is not None and failure.strerror else str(failure)
+    raise NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?") from failure
+
+
+def listen(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
+    """Listening sockets, non-blocking, one for each address of `host`; "" listens on every interface, IPv4 and IPv6."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # IPv4 first, so that a port of 0 is chosen there and IPv6 follows it.
+    addresses = sorted({(row[0], row[4]) for row in found}, key=lambda row: row[0] != socket.AF_INET)
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in addresses:
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:
+                if sockets or len(addresses) == 1:
+                    continue  # a machine without IPv6
+                raise
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
+            sock.bind((address[0], chosen, *address[2:]))
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+class Outbox:
+    """What one association still has to write. `flush` writes as much as the socket takes and never blocks."""
+
+    def __init__(self, core: Association, facilities: Facilities) -> None:
+        self._core = core
+        self._gather = facilities.sendmsg
+        self._views: list[memoryview] = []
+        self._buffer: bytearray | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing waits here or in the core."""
+        return not self._views and not self._core.wants_write
+
+    def release_memory(self) -> None:
+        """Give the read buffer back; an idle association holds none."""
+        if not self._views:
+            self._buffer = None
+
+    def flush(self, sock: socket.socket) -> bool:
+        """True when all is written, False when the socket takes no more now. OSError when it is broken."""
+        while True:
+            views = self._views
+            if not views:
+                parts = self._core.segments(BATCH)
+                if not parts:
+                    return True
+                views = self._views = self._load(parts)
+            try:
+                sent = sock.sendmsg(views[:MANY]) if self._gather else sock.send(views[0])
+            except (BlockingIOError, InterruptedError):
+                return False
+            self._drop(sent)
+
+    def _drop(self, sent: int) -> None:
+        views = self._views
+        for position, view in enumerate(views):
+            if sent < len(view):
+                views[position] = view[sent:]
+                del views[:position]
+                return
+            sent -= len(view)
+        views.clear()
+
+    def _load(self, parts: Sequence[Segment]) -> list[memoryview]:
+        """Parts as views; what lies in a file is read into the buffer that the last batch used, a run with one call."""
+        total = sum(part.stop - part.start for part in parts if isinstance(part, Slice))
+        if not total:
+            return [memoryview(part) for part in parts if not isinstance(part, Slice)]
+        if self._buffer is None or len(self._buffer) < total:
+            self._buffer = bytearray(max(total, BATCH))
+        target = memoryview(self._buffer)
+        views: list[memoryview] = []
+        used = 0
+        run: Slice | None = None  # from here on the file is read in one piece
+        run_at = run_stop = 0
+        for part in parts:
+            if not isinstance(part, Slice):
+                views.append(memoryview(part))
+                continue
+            if run is None or part.payload is not run.payload or part.start != run_stop:
+                if run is not None:
+                    _read(run, target[run_at:used])
+                run, run_at = part, used
+            run_stop = part.stop
+            length = part.stop - part.start
+            views.append(target[used : used + length])
+            used += length
+        if run is not None:
+            _read(run, target[run_at:used])
+        return views
+
+
+def _read(run: Slice, target: memoryview) -> None:
+    """Fill `target` from where a run begins in its payload."""
+    payload = run.payload
+    assert isinstance(payload, FileSlice), "a body is bytes-like or a FileSlice"
+    payload.read_into(run.start, target)

@@ -1,0 +1,112 @@
+"""A bounded pool of threads that run providers; each lingers a little on the association it has just served.
+
+Back-to-back messages of one association then need no hand-off between threads. A lingering worker blocks in one
+system call (no spinning) and is rung out of it as soon as other work waits and no worker is idle.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+from dicomcore.net.poller import Bell, Facilities, Waiter
+
+__all__ = ["Worker", "WorkerPool"]
+
+Item = TypeVar("Item")
+
+
+class Worker(Generic[Item]):
+    """What the job function sees of its thread."""
+
+    def __init__(self, pool: WorkerPool[Item], facilities: Facilities) -> None:
+        self._pool = pool
+        self.bell = Bell(facilities)
+        self._waiter = Waiter(facilities, self.bell)
+
+    def linger(self, fd: int, *, read: bool, write: bool, timeout: float) -> bool:
+        """Wait until `fd` is ready: True. False after `timeout` seconds, or at once when other work has no worker."""
+        pool = self._pool
+        with pool.condition:
+            if (pool.queue and not pool.idle) or pool.closing:
+                return False
+            pool.lingering.append(self)
+        ready = self._waiter.wait(fd, read=read, write=write, timeout=timeout)
+        with pool.condition:
+            if self in pool.lingering:
+                pool.lingering.remove(self)
+        return ready
+
+
+class WorkerPool(Generic[Item]):
+    """Up to `count` daemon threads, started on demand, running `job(item, worker)` in the order of `submit`."""
+
+    def __init__(
+        self, job: Callable[[Item, Worker[Item]], None], count: int, name: str, facilities: Facilities
+    ) -> None:
+        if count < 1:
+            raise ValueError("a worker pool needs at least one worker")
+        self._job = job
+        self._count = count
+        self._name = name
+        self._facilities = facilities
+        self._threads: list[threading.Thread] = []
+        self.condition = threading.Condition(threading.Lock())
+        self.queue: deque[Item] = deque()
+        self.lingering: list[Worker[Item]] = []
+        self.idle = 0
+        self.closing = False
+
+    @property
+    def crowded(self) -> bool:
+        """Work waits that no idle worker is about to take."""
+        return len(self.queue) > self.idle
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread belongs to this pool."""
+        return threading.current_thread() in self._threads
+
+    def submit(self, item: Item) -> None:
+        """Queue an item; never blocks."""
+        with self.condition:
+            self.queue.append(item)
+            if len(self.queue) <= self.idle:
+                self.condition.notify()
+            elif len(self._threads) < self._count:
+                # Daemons: a provider that never returns must not keep the process from ending (see Server.close).
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            elif self.lingering:
+                self.lingering.pop().bell.ring()
+
+    def _run(self) -> None:
+        worker = Worker(self, self._facilities)
+        try:
+            while True:
+                with self.condition:
+                    while not self.queue:
+                        if self.closing:
+                            return
+                        self.idle += 1
+                        self.condition.wait()
+                        self.idle -= 1
+                    item = self.queue.popleft()
+                self._job(item, worker)
+        finally:
+            worker.bell.close()
+
+    def close(self, timeout: float) -> bool:
+        """Let the threads end once the queue is empty; True when all have ended within `timeout` seconds."""
+        with self.condition:
+            self.closing = True
+            self.condition.notify_all()
+            for worker in self.lingering:
+                worker.bell.ring()
+        deadline = monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
