@@ -33,7 +33,7 @@ class VRContext:
     bits_allocated: int | None = None
     waveform_bits_allocated: int | None = None
     lut_entries: int | None = None  # value 1 of LUT Descriptor (0028,3002)
-    private_creators: Mapping[int, str] = field(default=_NO_CREATORS)
+    private_creators: Mapping[int, str] = field(default_factory=lambda: _NO_CREATORS)
 
 
 NO_CONTEXT = VRContext()
@@ -74,13 +74,14 @@ def resolve_vr(tag: int, raw_vr_code: int, length: int, context: VRContext = NO_
     length means a sequence wherever it does not mean encapsulated pixel data (PS3.5 section 6.2.2, note 2).
     """
     if raw_vr_code and raw_vr_code != _UN:
-        return _names().get(raw_vr_code, "UN")
-    vr = dictionary_vr(tag, context)
-    if length == UNDEFINED_LENGTH and vr != "SQ":
-        return "OB" if tag == _PIXEL_DATA or vr in ("OB", "OW") else "SQ"
-    if vr is None:
+        vr = _names().get(raw_vr_code, "UN")
+        return vr if length != UNDEFINED_LENGTH or vr in ("OB", "OW") else "SQ"
+    known = dictionary_vr(tag, context)
+    if length == UNDEFINED_LENGTH and known != "SQ":
+        return "OB" if tag == _PIXEL_DATA or known in ("OB", "OW", "OB or OW") else "SQ"
+    if known is None:
         return "UN"
-    return vr if len(vr) == 2 else _decide(tag, vr, context, "OW")
+    return known if len(known) == 2 else _decide(tag, known, context, "OW")
 
 
 def vr_for_value(tag: int, context: VRContext = NO_CONTEXT) -> str:

@@ -7,9 +7,14 @@ from functools import cache
 from struct import Struct
 from types import MappingProxyType
 
-from ..errors import EncodingError
+from .._core.reencode import FAULTS, VRTable
+from .._core.reencode import reencode as _reencode
+from ..errors import EncodingError, Issue
+from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.dictionary import private_rows, repeating_rows, vr_rows
 from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
+from .vrs import NO_CONTEXT, VRContext
 
 __all__ = [
     "SHORT_LENGTH_LIMIT",
@@ -17,6 +22,7 @@ __all__ = [
     "encode_element",
     "item_delimiter",
     "item_header",
+    "reencode",
     "sequence_delimiter",
 ]
 
@@ -71,3 +77,42 @@ def item_delimiter(*, big_endian: bool = False) -> bytes:
 def sequence_delimiter(*, big_endian: bool = False) -> bytes:
     """(FFFE,E0DD)."""
     return _IMPLICIT[big_endian].pack(0xFFFE, 0xE0DD, 0)
+
+
+@cache
+def _table() -> VRTable:
+    return VRTable(vr_rows(), repeating_rows(), private_rows())
+
+
+def reencode(
+    view: bytes | bytearray | memoryview,
+    *,
+    source: tuple[bool, bool],
+    target: tuple[bool, bool],
+    context: VRContext = NO_CONTEXT,
+    limits: Limits = DEFAULT_LIMITS,
+    issues: list[Issue] | None = None,
+) -> bytes:
+    """A run of whole elements in another encoding; ``source`` and ``target`` are (explicit, big_endian).
+
+    Sequences keep the kind of length they have, and defined lengths are recomputed; group lengths are dropped;
+    fragments of pixel data and values of unknown content are copied. ``context`` gives what is in effect at the start
+    of the run. A fault that leaves a readable result is repaired and appended to ``issues``, or raises EncodingError without them.
+    """
+    faults: list[tuple[int, int, int]] | None = None if issues is None else []
+    result = _reencode(
+        view,
+        *source,
+        *target,
+        _table(),
+        pixel_representation=-1 if context.pixel_representation is None else context.pixel_representation,
+        lut_entries=-1 if context.lut_entries is None else context.lut_entries,
+        private_creators=context.private_creators.items(),
+        nesting_depth=limits.nesting_depth,
+        faults=faults,
+    )
+    if issues is not None and faults:
+        for kind, offset, tag in faults:
+            message, clause = FAULTS[kind]
+            issues.append(Issue(message, offset=offset, path=format_tag(tag) if tag else None, clause=clause))
+    return result
