@@ -1,0 +1,67 @@
+"""A DICOM protocol stack with a compiled core: files, associations, DIMSE and services, at home in radiotherapy.
+
+Every public name is imported when it is first used, so that ``import dicomcore`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .data.dataset import Dataset
+    from .data.element import Element
+    from .data.files import dcmread
+    from .data.part10 import read_header
+    from .data.sequence import Sequence
+    from .encoding.policy import Policy
+    from .errors import DicomError, Issue
+    from .limits import Limits
+    from .vocab.uids import UID, new_uid
+
+__all__ = [
+    "UID",
+    "Dataset",
+    "DicomError",
+    "Element",
+    "Issue",
+    "Limits",
+    "Policy",
+    "Sequence",
+    "__version__",
+    "dcmread",
+    "new_uid",
+    "read_header",
+]
+
+_PUBLIC: Mapping[str, str] = MappingProxyType(
+    {
+        "Dataset": "dicomcore.data.dataset",
+        "DicomError": "dicomcore.errors",
+        "Element": "dicomcore.data.element",
+        "Issue": "dicomcore.errors",
+        "Limits": "dicomcore.limits",
+        "Policy": "dicomcore.encoding.policy",
+        "Sequence": "dicomcore.data.sequence",
+        "UID": "dicomcore.vocab.uids",
+        "dcmread": "dicomcore.data.files",
+        "new_uid": "dicomcore.vocab.uids",
+        "read_header": "dicomcore.data.part10",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,38 @@
+"""Methods of `Dataset` whose work lives in a later or higher module: name -> "module:function", imported on first call.
+
+With the table of ``dicomcore/__init__.py`` this is the only declared upward edge of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["LATE", "late"]
+
+LATE: Mapping[str, str] = MappingProxyType(
+    {
+        "encode_dataset": "dicomcore.data.writer:encode_dataset",
+        "from_json": "dicomcore.data.json:from_json",
+        "from_pydicom": "dicomcore.data.bridge:from_pydicom",
+        "freeze": "dicomcore.data.files:freeze",
+        "iter_bytes": "dicomcore.data.writer:iter_bytes",
+        "save_as": "dicomcore.data.files:save_as",
+        "pixel_array": "dicomcore.pixels.native:pixel_array",
+        "restore": "dicomcore.data.files:restore",
+        "to_json": "dicomcore.data.json:to_json",
+        "to_json_dict": "dicomcore.data.json:to_json_dict",
+        "to_pydicom": "dicomcore.data.bridge:to_pydicom",
+    }
+)
+
+
+@cache
+def late(name: str) -> Callable[..., Any]:
+    """The function behind a late name."""
+    module, _, function = LATE[name].partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found

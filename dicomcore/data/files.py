@@ -1,0 +1,255 @@
+"""DICOM files to Datasets and back (PS3.10): reading opens, looks at the head and closes; saving replaces atomically.
+
+Promises: `dcmread` reads no value that nobody asked for and holds no descriptor; a file written here is complete under
+its name or not there, starts with preamble and file meta information, and repeats what was read byte for byte where
+nothing was changed. Refuses: deflated data over ``Limits.inflated_length``, and what `part10` refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from ..encoding.index import read_index
+from ..encoding.policy import LENIENT, Policy
+from ..encoding.sink import FileSink
+from ..encoding.source import BytesSource, FileSource, Source, open_source
+from ..errors import Issue, LimitExceeded
+from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.syntaxes import EXPLICIT_LE, transfer_syntax
+from ..vocab.tag import parse_tag
+from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from .dataset import Dataset
+from .origin import FileState, Origin
+from .part10 import Layout, read_layout
+from .writer import encode_dataset, encode_group, iter_bytes
+
+__all__ = ["dcmread", "freeze", "read_dataset", "restore", "save_as"]
+
+_BEFORE_PIXELS = 0x7FE00008  # Float Pixel Data; Double Float Pixel Data and Pixel Data follow
+_CHARSET = 0x00080005
+_UIDS = ((0x00020002, 0x00080016), (0x00020003, 0x00080018))
+_TRANSFER_SYNTAX = 0x00020010
+_BLOCK_LENGTH = 1 << 20
+
+
+def dcmread(
+    origin: Any,
+    stop_before_pixels: bool = False,
+    specific_tags: Iterable[Any] | None = None,
+    policy: Policy | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Dataset:
+    """A Dataset over a path, bytes, or a binary file (which is read to its end).
+
+    ``specific_tags`` keeps only these elements and Specific Character Set. ``policy`` decides whether faults become
+    ``ds.issues`` or are raised; a strict one reads every value at once. Raises OSError as `open` does, `EncodingError`.
+    """
+    if policy is None:
+        policy = LENIENT
+    issues: list[Issue] = []
+    source = open_source(origin, limits=limits)
+    layout, _ = read_layout(source, policy=policy, issues=issues)
+    syntax = layout.syntax
+    start = layout.dataset_offset
+    body: Source = source
+    if syntax.deflated:
+        body, start = _inflate(source, start, limits, policy, issues), 0
+    wanted = None
+    stop_tag = _BEFORE_PIXELS if stop_before_pixels else None
+    if specific_tags is not None:
+        wanted = {_CHARSET, *map(int, map(parse_tag, specific_tags))}
+        stop_tag = min(max(wanted) + 1, stop_tag or 0xFFFFFFFF)
+    index = read_index(
+        body,
+        start,
+        explicit=syntax.explicit,
+        big_endian=syntax.big_endian,
+        limits=limits,
+        policy=policy,
+        issues=issues,
+        stop_tag=stop_tag,
+    )
+    if isinstance(source, FileSource):
+        _trim(source, index, body is source)
+    dataset = Dataset._over(Origin(FileState(source, layout, limits, policy, issues), body, index))
+    if wanted is not None:
+        dataset._edits.update({tag: None for tag in index.tags() if tag not in wanted})
+    if not policy.lenient:
+        dataset.check()
+    return dataset
+
+
+def _trim(source: FileSource, index: Any, is_body: bool) -> None:
+    """Keep of the head what small reads will ask for: up to a last, long value."""
+    if not is_body or not len(index):
+        return
+    last = len(index) - 1
+    offset = index.value_offset_at(last)
+    if index.end_offset_at(last) > len(source.head) > 2 * offset:
+        source.trim(offset)
+
+
+def read_dataset(
+    data: Any, transfer_syntax_uid: str, *, policy: Policy | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Dataset:
+    """A Dataset over bytes without file meta information, such as a DIMSE body, in a known transfer syntax."""
+    policy = policy or LENIENT
+    issues: list[Issue] = []
+    source = open_source(data, limits=limits)
+    syntax = transfer_syntax(transfer_syntax_uid)
+    body: Source = _inflate(source, 0, limits, policy, issues) if syntax.deflated else source
+    index = read_index(
+        body, explicit=syntax.explicit, big_endian=syntax.big_endian, limits=limits, policy=policy, issues=issues
+    )
+    layout = Layout(False, 0, 0, syntax, syntax.uid)
+    dataset = Dataset._over(Origin(FileState(source, layout, limits, policy, issues), body, index))
+    if not policy.lenient:
+        dataset.check()
+    return dataset
+
+
+def _inflate(source: Source, start: int, limits: Limits, policy: Policy, issues: list[Issue]) -> BytesSource:
+    """PS3.5 A.5, bounded; a stream that breaks off gives what it had."""
+    inflater = zlib.decompressobj(wbits=-15)
+    chunks: list[bytes] = []
+    left = limits.inflated_length + 1
+    with source.session() as opened:
+        position = start
+        while position < source.size and not inflater.eof:
+            length = min(_BLOCK_LENGTH, source.size - position)
+            pending: bytes | memoryview = opened.view(position, length)
+            position += length
+            while len(pending) and left > 0:
+                try:
+                    chunk = inflater.decompress(pending, min(left, _BLOCK_LENGTH))
+                except zlib.error as error:
+                    issue = Issue(f"the deflated stream is broken ({error})", position - length, clause="PS3.5 A.5")
+                    policy.accept(issue, issues)
+                    return BytesSource(b"".join(chunks), source.name)
+                chunks.append(chunk)
+                left -= len(chunk)
+                pending = inflater.unconsumed_tail
+                if not chunk and not pending:
+                    break
+            if left <= 0:
+                raise LimitExceeded(
+                    f"the deflated data set holds more than {limits.inflated_length} bytes",
+                    offset=start,
+                    hint="raise Limits.inflated_length if this is meant",
+                )
+    if not inflater.eof:
+        policy.accept(Issue("the deflated stream has no end", source.size, clause="PS3.5 A.5"), issues)
+    return BytesSource(b"".join(chunks), source.name)
+
+
+def save_as(
+    dataset: Dataset,
+    path: Any,
+    transfer_syntax_uid: str | None = None,
+    *,
+    durability: Literal["process", "power"] = "process",
+    replace: bool = True,
+) -> None:
+    """Write a Part 10 file, or to anything with a ``write`` method. The data set goes on from where it was read.
+
+    A file saved over its own source is re-opened in place, and items and sequences that were handed out stay good.
+    FileExistsError with ``replace=False`` when the name is taken.
+    """
+    uid = str(transfer_syntax_uid or dataset.transfer_syntax)
+    chunks = encode_dataset(dataset, uid)
+    head = _head(dataset, uid)
+    if hasattr(path, "write"):
+        path.write(head)
+        for view in iter_bytes(chunks):
+            path.write(view)
+        return
+    own = dataset._origin.file.source if dataset._origin is not None else None
+    is_own = isinstance(own, FileSource) and os.path.exists(path) and os.path.samefile(path, own.path)
+    with FileSink(path, durability=durability, replace=replace) as sink:
+        sink.write(head)
+        for view in iter_bytes(chunks):
+            sink.write(view)
+    if is_own:
+        assert dataset._origin is not None
+        file = dataset._origin.file
+        fresh = dcmread(path, policy=LENIENT, limits=file.limits)
+        assert fresh._origin is not None
+        _rebase(dataset, fresh)
+        if dataset._meta is not None:
+            object.__setattr__(dataset, "_meta", None)
+
+
+def _rebase(dataset: Dataset, fresh: Dataset) -> None:
+    """Put a data set that was just written on the bytes that it was written to, and its items likewise."""
+    touched = dict(dataset._sequences)
+    touched.update({tag: one.value for tag, one in dataset._edits.items() if one is not None and one.VR == "SQ"})
+    assert fresh._origin is not None
+    for tag, sequence in touched.items():
+        row = fresh._origin.index.find(tag)
+        new = fresh._sequence(tag, row)
+        for number, item in enumerate(sequence._items):
+            if isinstance(item, Dataset):
+                _rebase(item, new[number])
+                new._items[number] = item
+        sequence._items = new._items
+        sequence._make = new._make
+        sequence._reshaped = False
+    object.__setattr__(dataset, "_origin", fresh._origin)
+    object.__setattr__(dataset, "_edits", {})
+    object.__setattr__(dataset, "_sequences", touched)
+
+
+def _head(dataset: Dataset, uid: str) -> bytes:
+    """Preamble, prefix and meta group: as they were read when they still say the truth, else made anew."""
+    origin = dataset._origin
+    layout = origin.file.layout if origin is not None and origin.parent is None else None
+    meta = dataset.file_meta
+    preamble = b"\0" * 128
+    if origin is not None and layout is not None and layout.has_preamble:
+        source = origin.file.source
+        preamble = bytes(source.view(0, 128))
+        kept = not meta._is_edited() and not any(tag in dataset._edits for _, tag in _UIDS)
+        if uid == layout.declared_syntax and 0x00020000 in meta and kept:
+            return bytes(source.view(0, layout.dataset_offset))
+    written = Dataset()
+    for element in meta:
+        if element.tag >> 16 == 2 and element.tag & 0xFFFF:
+            written.add(element)
+    written.FileMetaInformationVersion = b"\0\1"
+    for own, tag in _UIDS:
+        if value := dataset._value(tag, None):
+            written._assign(own, str(value))
+    written.TransferSyntaxUID = uid
+    written.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    written.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    group = encode_group(written)
+    written = Dataset()
+    written.FileMetaInformationGroupLength = len(group)
+    return b"".join((preamble, b"DICM", encode_group(written), group))
+
+
+def freeze(dataset: Dataset) -> tuple[bytes, str, tuple[str, ...], bytes | None]:
+    """What `restore` needs: the encoded data set, its syntax, the character set it inherits, its meta group."""
+    origin = dataset._origin
+    uid = dataset._read_syntax() if origin is not None and origin.parent is None else EXPLICIT_LE.uid
+    if transfer_syntax(uid).deflated:
+        uid = EXPLICIT_LE.uid
+    has_meta = dataset._meta is not None or (origin is not None and origin.parent is None)
+    charsets = origin.charsets if origin is not None and origin.parent is not None else ()
+    meta = encode_group(dataset.file_meta) if has_meta and len(dataset.file_meta) else None
+    chunks = encode_dataset(dataset, uid, charsets=charsets)
+    return b"".join(iter_bytes(chunks)), uid, charsets, meta
+
+
+def restore(data: bytes, uid: str, charsets: tuple[str, ...], meta: bytes | None) -> Dataset:
+    """The data set that `freeze` took apart; this is how a Dataset is unpickled."""
+    dataset = read_dataset(data, uid)
+    assert dataset._origin is not None
+    if charsets:
+        dataset._origin.inherit(charsets)
+    if meta is not None:
+        dataset.file_meta = read_dataset(meta, EXPLICIT_LE.uid)
+    return dataset

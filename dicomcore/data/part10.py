@@ -1,0 +1,260 @@
+"""The frame of a DICOM file (PS3.10 section 7.1): preamble, prefix, file meta information, start of the data set.
+
+Promises: the meta group is walked header by header and never trusted for its group length; a file without preamble,
+without meta, or whose first element contradicts the declared syntax is laid out as its bytes say, with an `Issue`.
+Refuses (`EncodingError`): what starts neither with a prefix nor with an element of the dictionary, and gzip.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from struct import Struct
+from typing import NamedTuple
+
+from ..encoding.index import read_index
+from ..encoding.policy import LENIENT, Policy
+from ..encoding.source import Source, open_source
+from ..errors import EncodingError, Issue
+from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.dictionary import lookup
+from ..vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, SYNTAXES, TransferSyntax, transfer_syntax
+from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, UID
+from ..vocab.vr import VRS
+
+__all__ = ["FileHeader", "Layout", "encode_file_meta", "read_header", "read_layout"]
+
+META_CLAUSE = "PS3.10 7.1"
+_SHORT = Struct("<HH2sH")
+_IMPLICIT = Struct("<HHL")
+_LENGTH = Struct("<L")
+_LONG_VRS = frozenset(row.code.encode() for row in VRS.values() if row.long_header)
+_VR_BYTES = frozenset(code.encode() for code in VRS)
+_HEAD_LENGTH = 8192
+
+
+class Layout(NamedTuple):
+    """Where the parts of a file are. ``meta_start`` equals ``dataset_offset`` when there is no meta group."""
+
+    has_preamble: bool
+    meta_start: int
+    dataset_offset: int
+    syntax: TransferSyntax
+    declared_syntax: str  # empty when the meta group does not name one
+
+
+class FileHeader(NamedTuple):
+    """What a Storage SCU needs of a file: nothing of the data set is read when the meta group names its UIDs."""
+
+    path: str
+    sop_class_uid: UID
+    sop_instance_uid: UID
+    transfer_syntax_uid: UID
+    dataset_offset: int
+    file_size: int
+
+
+def _walk_meta(source: Source, start: int) -> tuple[int, dict[int, bytes]]:
+    """Offset after group 0002 and the values of its elements but private information (0002,0102)."""
+    values: dict[int, bytes] = {}
+    size = source.size
+    window = min(_HEAD_LENGTH, size - start)
+    head = source.view(start, window)
+    position = 0
+    while position + 8 <= window:
+        group, element, vr, length = _SHORT.unpack_from(head, position)
+        if group != 2:
+            break
+        if vr in _LONG_VRS:
+            if position + 12 > window:
+                break
+            (length,) = _LENGTH.unpack_from(head, position + 8)
+            position += 12
+        elif vr in _VR_BYTES:
+            position += 8
+        else:  # a meta group in implicit VR: not allowed (PS3.10 7.1), and seen
+            (length,) = _LENGTH.unpack_from(head, position + 4)
+            position += 8
+        if position + length > window:
+            if window >= size - start:
+                raise EncodingError(
+                    "the file ends within the file meta information",
+                    offset=start + position,
+                    path=f"(0002,{element:04X})",
+                    clause=META_CLAUSE,
+                )
+            window = min(max(2 * window, position + length + _HEAD_LENGTH), size - start)
+            head = source.view(start, window)
+        if element != 0x0102:
+            values[element] = bytes(head[position : position + length])
+        position += length
+    return start + position, values
+
+
+def _uid(raw: bytes) -> UID:
+    return UID(raw.rstrip(b"\0 ").decode("ascii", "replace").strip())
+
+
+def _looks_like(source: Source, offset: int) -> tuple[bool, bool] | None:
+    """(explicit, big endian) of the data set at ``offset`` by its first element; None when that is no DICOM."""
+    if source.size - offset < 8:
+        return None
+    head = bytes(source.view(offset, 8))
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    explicit = bytes(head[4:6]) in _VR_BYTES
+    if group >= 0x0400 and group & 0xFF < 4:  # 0008 read in the wrong order is 0800
+        swapped = (group & 0xFF) << 8 | group >> 8
+        tag = swapped << 16 | (element & 0xFF) << 8 | element >> 8
+        if lookup(tag) is not None or (not element and swapped):
+            return explicit, True
+    tag = group << 16 | element
+    if not group:
+        return None
+    if explicit or lookup(tag) is not None or not element:
+        return explicit, False
+    return None
+
+
+_BY_LOOKS = {(True, False): EXPLICIT_LE, (False, False): IMPLICIT_LE, (True, True): EXPLICIT_BE}
+
+
+def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, issues: list[Issue]) -> TransferSyntax:
+    """The declared syntax, or what the first element of the data set shows when that cannot be."""
+    syntax = SYNTAXES.get(declared) or (transfer_syntax(declared) if declared else None)
+    if syntax is not None and (syntax.deflated or source.size - offset < 8):
+        return syntax
+    plain = syntax is not None and syntax.explicit and not syntax.big_endian
+    if syntax is not None and plain and bytes(source.view(offset + 4, 2)) in _VR_BYTES:
+        return syntax  # the ordinary case, without a look at the dictionary
+    looks = _looks_like(source, offset)
+    if syntax is None:
+        issue = Issue("no transfer syntax is declared; taken from the first element", offset, clause=META_CLAUSE)
+        policy.accept(issue, issues)
+        return _BY_LOOKS.get(looks or (False, False), EXPLICIT_BE)
+    if looks is None or looks == (syntax.explicit, syntax.big_endian):
+        return syntax
+    found = _BY_LOOKS.get(looks)
+    if found is None:
+        return syntax
+    issue = Issue(f"{syntax} is declared, but the data set is {found}", offset, clause="PS3.10 7.1")
+    policy.accept(issue, issues)
+    return replace(syntax, explicit=found.explicit, big_endian=found.big_endian)  # the pixel data may be as declared
+
+
+def _prefix(source: Source) -> tuple[bool, int]:
+    """(has a preamble, offset of the first element)."""
+    size = source.size
+    if size >= 132 and bytes(source.view(128, 4)) == b"DICM":
+        return True, 132
+    if size >= 4 and bytes(source.view(0, 4)) == b"DICM":
+        return False, 4
+    return False, 0
+
+
+def read_layout(source: Source, *, policy: Policy, issues: list[Issue]) -> tuple[Layout, dict[int, bytes]]:
+    """The layout of a file, and the raw values of its meta group by element number."""
+    has_preamble, start = _prefix(source)
+    if not start:
+        head = bytes(source.view(0, min(8, source.size)))
+        if head[:2] == b"\x1f\x8b":
+            raise EncodingError("a gzip file", offset=0, clause=META_CLAUSE, hint="decompress it first")
+        if head[:2] != b"\2\0" and _looks_like(source, 0) is None:
+            raise EncodingError(
+                "not a DICOM file: neither a DICM prefix nor an element of the data dictionary at its start",
+                offset=0,
+                clause=META_CLAUSE,
+            )
+        policy.accept(Issue("no preamble and no DICM prefix", 0, clause=META_CLAUSE), issues)
+    end, values = _walk_meta(source, start)
+    if end == start:
+        policy.accept(Issue("no file meta information", start, clause=META_CLAUSE), issues)
+    elif 0 not in values:
+        policy.accept(Issue("file meta information without its group length", start, clause=META_CLAUSE), issues)
+    declared = _uid(values.get(0x10, b""))
+    syntax = _checked_syntax(source, end, declared, policy, issues)
+    return Layout(has_preamble, start, end, syntax, declared), values
+
+
+def read_header(
+    path: str | os.PathLike[str], *, policy: Policy | None = None, limits: Limits = DEFAULT_LIMITS
+) -> FileHeader:
+    """The UIDs, syntax and data set offset of a file, whose data set is scanned only when the meta group lacks them.
+
+    UIDs that the file does not hold are empty. Raises EncodingError for what is not DICOM, OSError as `open` does.
+    """
+    policy = policy or LENIENT
+    issues: list[Issue] = []
+    source = open_source(path)
+    try:
+        layout, values = read_layout(source, policy=policy, issues=issues)
+        sop_class, sop_instance = _uid(values.get(2, b"")), _uid(values.get(3, b""))
+        syntax = layout.syntax
+        if not (sop_class and sop_instance) and not syntax.deflated:
+            index = read_index(
+                source,
+                layout.dataset_offset,
+                source.size,
+                explicit=syntax.explicit,
+                big_endian=syntax.big_endian,
+                limits=limits,
+                policy=policy,
+                issues=issues,
+                stop_tag=0x00080019,
+            )
+            found = []
+            for tag in (0x00080016, 0x00080018):
+                row = index.find(tag)
+                raw = b"" if row < 0 else bytes(source.view(index.value_offset_at(row), index.length_at(row)))
+                found.append(_uid(raw))
+            sop_class, sop_instance = sop_class or found[0], sop_instance or found[1]
+        return FileHeader(os.fspath(path), sop_class, sop_instance, syntax.uid, layout.dataset_offset, source.size)
+    finally:
+        source.close()
+
+
+def _element(element: int, vr: bytes, value: bytes) -> bytes:
+    if vr in _LONG_VRS:
+        return _SHORT.pack(2, element, vr, 0) + _LENGTH.pack(len(value)) + value
+    return _SHORT.pack(2, element, vr, len(value)) + value
+
+
+def _even(value: str, pad: bytes) -> bytes:
+    raw = value.encode("ascii")
+    return raw + pad if len(raw) & 1 else raw
+
+
+_OWN = _element(0x12, b"UI", _even(IMPLEMENTATION_CLASS_UID, b"\0")) + _element(
+    0x13, b"SH", _even(IMPLEMENTATION_VERSION_NAME, b" ")
+)
+_VERSION = _element(0x01, b"OB", b"\0\1")
+_TITLES = (0x16, 0x17, 0x18)
+
+
+def encode_file_meta(
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    *,
+    source_ae: str = "",
+    sending_ae: str = "",
+    receiving_ae: str = "",
+    preamble: bytes = b"\0" * 128,
+) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10 7.1) with this implementation's own UID and version name."""
+    titles: Sequence[str] = (source_ae, sending_ae, receiving_ae)
+    group = b"".join(
+        [
+            _VERSION,
+            _element(0x02, b"UI", _even(sop_class_uid, b"\0")),
+            _element(0x03, b"UI", _even(sop_instance_uid, b"\0")),
+            _element(0x10, b"UI", _even(transfer_syntax_uid, b"\0")),
+            _OWN,
+            *[
+                _element(number, b"AE", _even(title, b" "))
+                for number, title in zip(_TITLES, titles, strict=True)
+                if title
+            ],
+        ]
+    )
+    return b"".join([preamble, b"DICM", _element(0x00, b"UL", _LENGTH.pack(len(group))), group])

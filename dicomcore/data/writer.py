@@ -1,0 +1,386 @@
+"""Data sets to bytes (PS3.5 sections 7 and 10): what nobody changed is emitted as it stands in its source.
+
+A run of elements is verbatim while byte order, VR form, the character set in effect and Pixel Representation are those
+it was read with; group lengths of a level that changes are dropped. Else runs go through the re-encoding kernel, and
+single elements through `encode`: edits, text whose character set changes, values that Pixel Representation relabels (only
+the VR changes, and only when the value fits both). Lengths along the path of an edit are recomputed; defined stays so.
+Refuses (`EncodingError`): native pixel data in an encapsulated syntax and the reverse, which is `dicomcore.transcode`'s
+work, and text that its character set cannot hold. An item that was moved under such a set keeps its own instead.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..encoding import writer as form
+from ..encoding.source import Source
+from ..encoding.values import decode, encode
+from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
+from ..encoding.writer import element_header, item_delimiter, item_header, sequence_delimiter
+from ..errors import EncodingError, Issue, LimitExceeded
+from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.syntaxes import TransferSyntax, transfer_syntax
+from ..vocab.tag import format_tag
+from ..vocab.vr import VRS
+from .dataset import Dataset
+from .element import Element
+from .origin import CHARSET, Origin, as_charsets
+from .sequence import Sequence
+
+__all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes"]
+
+PIXEL_DATA = 0x7FE00010
+PIXEL_REPRESENTATION = 0x00280103
+_BULK_LENGTH = 1 << 20  # longer values are never joined, swapped or copied with their neighbours
+_BLOCK_LENGTH = 1 << 20
+_ITEM_MARK = b"\xfe\xff\x00\xe0"
+_END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_TEXT_VRS = frozenset(code for code, row in VRS.items() if row.is_text)
+_SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
+
+
+class SourceSlice:
+    """``length`` bytes of a source as data to write or send: it has a ``len()`` and is read piece by piece."""
+
+    __slots__ = ("_length", "offset", "source")
+
+    def __init__(self, source: Source, offset: int, length: int) -> None:
+        self.source = source
+        self.offset = offset
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, start: int, stop: int) -> memoryview:
+        """Bytes [start, stop); SourceChanged when the file is no longer the one that was opened."""
+        start, stop, _ = slice(start, stop).indices(self._length)
+        return self.source.view(self.offset + start, max(stop - start, 0))
+
+
+Chunk = bytes | memoryview | SourceSlice
+
+
+def iter_bytes(chunks: list[Chunk]) -> Iterator[bytes | memoryview]:
+    """The chunks in order, none over 1 MiB that comes from a file."""
+    for chunk in chunks:
+        if isinstance(chunk, SourceSlice):
+            with chunk.source.session() as source:
+                for start in range(0, len(chunk), _BLOCK_LENGTH):
+                    yield source.view(chunk.offset + start, min(_BLOCK_LENGTH, len(chunk) - start))
+        else:
+            yield chunk
+
+
+class _Scope(NamedTuple):
+    """What a level inherits in the file that is being written."""
+
+    charsets: tuple[str, ...]
+    pixel_representation: int | None
+    datasets: tuple[Dataset, ...]  # the enclosing levels, outermost first
+
+
+def encode_dataset(
+    dataset: Dataset,
+    transfer_syntax_uid: str | None = None,
+    *,
+    charsets: tuple[str, ...] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[Chunk]:
+    """The data set, without file meta information, in its own or another syntax, as chunks that each have a ``len()``.
+
+    ``charsets`` is in effect until the data set says otherwise.
+    """
+    syntax = transfer_syntax(transfer_syntax_uid or dataset.transfer_syntax)
+    _check_pixels(dataset, syntax)
+    origin = dataset._origin
+    file = origin.file if origin is not None and origin.parent is None else None
+    layout = file.layout if file is not None else None
+    if file is not None and layout is not None and syntax.deflated and layout.syntax is syntax:
+        if not dataset._is_edited():
+            return [SourceSlice(file.source, layout.dataset_offset, file.source.size - layout.dataset_offset)]
+    writer = _Writer(syntax.explicit, syntax.big_endian, limits)
+    chunks = writer.level(dataset, _Scope(charsets, None, ()))
+    return [_deflate(chunks)] if syntax.deflated else chunks
+
+
+def encode_group(dataset: Dataset) -> bytes:
+    """A small data set in Explicit VR Little Endian, in one piece."""
+    chunks = _Writer(True, False, DEFAULT_LIMITS).level(dataset, _Scope((), None, ()))
+    return b"".join(iter_bytes(chunks))
+
+
+def _deflate(chunks: list[Chunk]) -> bytes:
+    """PS3.5 A.5: a raw deflate stream, padded to even length."""
+    deflater = zlib.compressobj(wbits=-15)
+    out = [deflater.compress(chunk) for chunk in iter_bytes(chunks)]
+    out.append(deflater.flush())
+    if sum(map(len, out)) & 1:
+        out.append(b"\0")
+    return b"".join(out)
+
+
+def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
+    current = transfer_syntax(dataset._read_syntax())
+    edited = dataset._edits.get(PIXEL_DATA)
+    if edited is not None:
+        value = edited.value
+        encapsulated = isinstance(value, bytes) and value[:4] == _ITEM_MARK
+    elif PIXEL_DATA in dataset:
+        if syntax.uid == current.uid:
+            return
+        assert dataset._origin is not None
+        index = dataset._origin.index
+        encapsulated = index.length_at(index.find(PIXEL_DATA)) == UNDEFINED_LENGTH
+    else:
+        return
+    if encapsulated != syntax.encapsulated or (encapsulated and edited is None):
+        kind = "encapsulated" if encapsulated else "native"
+        raise EncodingError(
+            f"pixel data is {kind} ({current}) and cannot be written as {syntax}",
+            path=format_tag(PIXEL_DATA),
+            clause="PS3.5 A.4",
+            hint=f'use dicomcore.transcode(ds, "{syntax.uid}")',
+        )
+
+
+def _even(raw: bytes, vr: str) -> bytes:
+    return raw + VRS[vr].pad if len(raw) & 1 else raw
+
+
+def _swapped(raw: bytes | memoryview, word: int) -> bytes:
+    """Every word of ``word`` bytes in the other order; a remainder stays."""
+    if word == 1:
+        return bytes(raw)
+    whole = len(raw) - len(raw) % word
+    words = array(_SWAP_TYPES[word], bytes(raw[:whole]))
+    words.byteswap()
+    return words.tobytes() + bytes(raw[whole:])
+
+
+class _Writer:
+    """One target encoding. Recursion is as deep as sequences are, and bounded by ``limits.nesting_depth``."""
+
+    def __init__(self, explicit: bool, big_endian: bool, limits: Limits) -> None:
+        self.explicit = explicit
+        self.big_endian = big_endian
+        self.limits = limits
+
+    # -- a level ----------------------------------------------------------------------------------------------------
+
+    def level(self, dataset: Dataset, scope: _Scope, keep: tuple[str, ...] | None = None) -> list[Chunk]:
+        """A data set or item without item header. ``keep``: the character set to declare here and keep the text in."""
+        if len(scope.datasets) > self.limits.nesting_depth:
+            raise LimitExceeded(
+                f"sequences are nested deeper than {self.limits.nesting_depth}", hint="does an item contain itself?"
+            )
+        origin = dataset._origin
+        charsets = keep if keep is not None else scope.charsets
+        if CHARSET in dataset:
+            charsets = as_charsets(dataset._value(CHARSET, None))
+        sign = dataset._value(PIXEL_REPRESENTATION, scope.pixel_representation)
+        inner = _Scope(charsets, sign if isinstance(sign, int) else None, (*scope.datasets, dataset))
+        extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
+        if origin is None:
+            edits = {**dataset._edits, **extra}
+            chunks = [chunk for tag in sorted(edits) if edits[tag] for chunk in self.edit(tag, edits[tag], inner)]
+        else:
+            chunks = self.mixed(dataset, origin, extra, inner)
+        return chunks
+
+    def mixed(self, dataset: Dataset, origin: Origin, extra: dict[int, Element], scope: _Scope) -> list[Chunk]:
+        """A level that was read: runs of its rows, and among them what is not verbatim."""
+        index = origin.index
+        recharset = scope.charsets != origin.charsets
+        relabel = self.explicit and scope.pixel_representation != origin.context.pixel_representation
+        rest = origin.index.is_cut(len(index) - 1) if len(index) and not self.same_form(origin) else False
+        if not (recharset or relabel or rest or extra or dataset._is_edited()):
+            return self.run(origin, 0, len(index))
+        edits: dict[int, Element | None] = {**dataset._edits, **extra}
+        sequences = {tag: one for tag, one in dataset._sequences.items() if one._is_edited()}
+        tags = index.tags()
+        order = range(len(tags)) if index.ascending else sorted(range(len(tags)), key=tags.__getitem__)
+        new = sorted(tag for tag, element in edits.items() if element is not None and index.find(tag) < 0)
+        chunks: list[Chunk] = []
+        start = stop = 0  # the run that is open
+        done: set[int] = set()
+        for row in order:
+            tag = tags[row]
+            special: list[Chunk] | None = None
+            while new and new[0] < tag:
+                chunks += self.run(origin, start, stop)
+                start = stop = row
+                chunks += self.edit(new[0], edits[new.pop(0)], scope)
+            if tag in edits:
+                special = [] if tag in done else self.edit(tag, edits[tag], scope)
+                done.add(tag)
+            elif tag & 0xFFFF == 0:
+                special = []
+            elif tag in sequences:
+                special = self.sequence(tag, sequences[tag], scope)
+            elif recharset or relabel or index.is_cut(row):
+                special = self.changed(dataset, origin, row, tag, scope, recharset, relabel)
+            if special is not None or row != stop:
+                chunks += self.run(origin, start, stop)
+                start = row
+            stop = row + 1
+            if special is not None:
+                chunks += special
+                start = stop
+        chunks += self.run(origin, start, stop)
+        for tag in new:
+            chunks += self.edit(tag, edits[tag], scope)
+        return chunks
+
+    def same_form(self, origin: Origin) -> bool:
+        return origin.index.explicit == self.explicit and origin.big_endian == self.big_endian
+
+    # -- what is not edited -----------------------------------------------------------------------------------------
+
+    def run(self, origin: Origin, start: int, stop: int) -> list[Chunk]:
+        """Consecutive rows as they are, or through the kernel; long values apart, so that they are never copied."""
+        if start == stop:
+            return []
+        index = origin.index
+        first = index.header_offset_at(start)
+        end = index.end_offset_at(stop - 1)
+        if self.same_form(origin):
+            return [_slice(origin.source, first, end - first)]
+        if end - first > _BULK_LENGTH:
+            for row in range(start, stop):
+                bulk = self.bulk(origin, row)
+                if bulk is not None:
+                    return [*self.run(origin, start, row), *bulk, *self.run(origin, row + 1, stop)]
+        raw = form.reencode(
+            origin.source.view(first, end - first),
+            source=(index.explicit, origin.big_endian),
+            target=(self.explicit, self.big_endian),
+            context=origin.context,
+            limits=self.limits,
+        )
+        return [raw]
+
+    def bulk(self, origin: Origin, row: int) -> list[Chunk] | None:
+        """A long value of bytes as header and slice; None when the kernel has to see it."""
+        index = origin.index
+        length = index.length_at(row)
+        if length == UNDEFINED_LENGTH or length < _BULK_LENGTH or index.is_cut(row) or length & 1:
+            return None
+        tag = index.tag_at(row)
+        vr = origin.vr(row, tag)
+        if vr[0] != "O" or (VRS[vr].word > 1 and origin.big_endian != self.big_endian):
+            return None
+        return [self.header(tag, vr, length), _slice(origin.source, index.value_offset_at(row), length)]
+
+    def changed(
+        self, dataset: Dataset, origin: Origin, row: int, tag: int, scope: _Scope, recharset: bool, relabel: bool
+    ) -> list[Chunk] | None:
+        """An unedited element whose surroundings changed; None when that does not touch its bytes."""
+        vr = origin.vr(row, tag)
+        if vr == "SQ":
+            return self.sequence(tag, dataset._sequence(tag, row), scope)
+        if recharset and vr in _TEXT_VRS:
+            raw = bytes(origin.raw(row))
+            if raw.isascii() and b"\x1b" not in raw:
+                return None
+            value = decode(vr, raw, origin.big_endian, origin.charsets)
+            return self.value(tag, vr, self.text(vr, value, scope, tag))
+        if relabel and vr in ("US", "SS") and (dictionary_vr(tag) or "").startswith("US or SS"):
+            field = origin.raw(row)
+            wanted = "SS" if scope.pixel_representation else "US"
+            swapped = _ordered(field, 2, origin.big_endian != self.big_endian)
+            value = decode(vr, field, origin.big_endian, ())
+            if wanted != vr and value == decode(wanted, field, origin.big_endian, ()):
+                return self.value(tag, wanted, swapped)
+            if wanted != vr:
+                message = f"a value does not fit the new Pixel Representation and stays {vr}"
+                origin.report(Issue(message, origin.index.value_offset_at(row), origin.path_of(tag), "PS3.5 A.1"))
+            return self.value(tag, vr, swapped)
+        if origin.index.is_cut(row) and not self.same_form(origin):
+            field = origin.raw(row)
+            return self.value(tag, vr, _ordered(field, VRS[vr].word, origin.big_endian != self.big_endian))
+        return None
+
+    # -- what is ----------------------------------------------------------------------------------------------------
+
+    def edit(self, tag: int, element: Element | None, scope: _Scope) -> list[Chunk]:
+        if element is None:
+            return []
+        vr, value = element.VR, element.value
+        if vr == "SQ":
+            return self.sequence(tag, value, scope)
+        if " or " in vr:
+            vr = vr_for_value(tag, _context(scope))
+        if isinstance(value, bytes):
+            if tag == PIXEL_DATA and value[:4] == _ITEM_MARK:
+                body = value.removesuffix(_END_MARK)
+                return [self.header(tag, "OB", UNDEFINED_LENGTH), body, sequence_delimiter()]
+            origin = scope.datasets[-1]._origin
+            swap = (origin is not None and origin.big_endian) != self.big_endian
+            return self.value(tag, vr, _ordered(value, VRS[vr].word, swap))
+        return self.value(tag, vr, self.text(vr, value, scope, tag))
+
+    def text(self, vr: str, value: object, scope: _Scope, tag: int) -> bytes:
+        try:
+            return encode(vr, value, self.big_endian, scope.charsets)
+        except EncodingError as error:
+            error.path = error.path or format_tag(tag)
+            raise
+
+    def value(self, tag: int, vr: str, raw: bytes) -> list[Chunk]:
+        raw = _even(raw, vr)
+        header = self.header(tag, vr, len(raw))
+        return [header + raw] if len(raw) < _BULK_LENGTH else [header, raw]
+
+    def header(self, tag: int, vr: str, length: int) -> bytes:
+        return element_header(tag, vr, length, explicit=self.explicit, big_endian=self.big_endian)
+
+    def sequence(self, tag: int, sequence: Sequence, scope: _Scope) -> list[Chunk]:
+        """All items, each converted from its own context into this one."""
+        chunks: list[Chunk] = []
+        big = self.big_endian
+        for number, item in enumerate(sequence):
+            try:
+                body = self.item(item, scope)
+            except EncodingError as error:
+                error.path = f"{format_tag(tag)}[{number}]" + (f".{error.path}" if error.path else "")
+                raise
+            span = item._origin.span if item._origin is not None else None
+            if span is not None and span.length_undefined:
+                chunks += [item_header(big_endian=big), *body, item_delimiter(big_endian=big)]
+            else:
+                chunks += [item_header(sum(map(len, body)), big_endian=big), *body]
+        if sequence.is_undefined_length:
+            return [self.header(tag, "SQ", UNDEFINED_LENGTH), *chunks, sequence_delimiter(big_endian=big)]
+        return [self.header(tag, "SQ", sum(map(len, chunks))), *chunks]
+
+    def item(self, item: Dataset, scope: _Scope) -> list[Chunk]:
+        try:
+            return self.level(item, scope)
+        except EncodingError:
+            own = item._origin.charsets if item._origin is not None else ()
+            if not own or own == scope.charsets or CHARSET in item:
+                raise
+            return self.level(item, scope, keep=own)
+
+
+def _ordered(raw: bytes | memoryview, word: int, swap: bool) -> bytes:
+    return _swapped(raw, word) if swap else bytes(raw)
+
+
+def _slice(source: Source, offset: int, length: int) -> Chunk:
+    """What is in memory as a view, what is not as a slice to be read when it is written."""
+    if offset + length <= len(source.head):
+        return source.view(offset, length)
+    return SourceSlice(source, offset, length)
+
+
+def _context(scope: _Scope) -> VRContext:
+    """The attributes that decide VRs at the innermost level, as they are being written."""
+    context = VRContext()
+    for dataset in scope.datasets:
+        context = dataset._context(context)
+    return context

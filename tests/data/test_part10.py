@@ -1,0 +1,130 @@
+"""The frame of a file: layouts of every kind, headers for sending, meta groups for receiving."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from dicomcore.data.part10 import encode_file_meta, read_header, read_layout
+from dicomcore.encoding.policy import LENIENT, Policy
+from dicomcore.encoding.source import BytesSource
+from dicomcore.errors import EncodingError, Issue
+from dicomcore.vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.vocab.uids import IMPLEMENTATION_CLASS_UID
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+# (0008,0016) CT Image Storage and (0008,0018) 1.2.3
+BODIES = {
+    EXPLICIT_LE: bytes.fromhex("08001600 5549 1A00")
+    + CT.encode()
+    + b"\0"
+    + bytes.fromhex("08001800 5549 0600")
+    + b"1.2.3\0",
+    IMPLICIT_LE: bytes.fromhex("08001600 1A000000")
+    + CT.encode()
+    + b"\0"
+    + bytes.fromhex("08001800 06000000")
+    + b"1.2.3\0",
+    EXPLICIT_BE: bytes.fromhex("00080016 5549 001A")
+    + CT.encode()
+    + b"\0"
+    + bytes.fromhex("00080018 5549 0006")
+    + b"1.2.3\0",
+}
+
+
+def layout(data: bytes, policy: Policy = LENIENT):
+    issues: list[Issue] = []
+    return read_layout(BytesSource(data), policy=policy, issues=issues)[0], issues
+
+
+@pytest.mark.parametrize("syntax", BODIES, ids=str)
+def test_a_whole_file(syntax):
+    meta = encode_file_meta(CT, "1.2.3", syntax.uid)
+    found, issues = layout(meta + BODIES[syntax])
+    assert found == (True, 132, len(meta), syntax, syntax.uid)
+    assert not issues
+
+
+@pytest.mark.parametrize("syntax", BODIES, ids=str)
+def test_without_preamble_or_meta(syntax):
+    meta = encode_file_meta(CT, "1.2.3", syntax.uid)
+    bare, issues = layout(meta[132:] + BODIES[syntax])
+    assert bare == (False, 0, len(meta) - 132, syntax, syntax.uid)
+    assert "preamble" in issues[0].message
+    naked, issues = layout(BODIES[syntax])
+    assert naked == (False, 0, 0, syntax, "")
+    assert len(issues) == 3
+    prefixed, _ = layout(meta[128:] + BODIES[syntax])
+    assert prefixed == (False, 4, len(meta) - 128, syntax, syntax.uid)
+
+
+def test_a_wrong_group_length_or_none_changes_nothing():
+    meta = bytearray(encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid))
+    whole = len(meta)
+    for length in (0, 1, 20, 0xFFFFFFFF):
+        meta[140:144] = struct.pack("<I", length)
+        assert layout(bytes(meta) + BODIES[EXPLICIT_LE])[0].dataset_offset == whole
+    found, issues = layout(bytes(meta[:132] + meta[144:]) + BODIES[EXPLICIT_LE])
+    assert found.dataset_offset == whole - 12
+    assert "group length" in issues[0].message
+
+
+@pytest.mark.parametrize(("declared", "actual"), [(EXPLICIT_LE, IMPLICIT_LE), (IMPLICIT_LE, EXPLICIT_LE)])
+def test_a_wrong_declaration_is_an_issue(declared, actual):
+    data = encode_file_meta(CT, "1.2.3", declared.uid) + BODIES[actual]
+    found, issues = layout(data)
+    assert (found.syntax.explicit, found.syntax.uid) == (actual.explicit, declared.uid)
+    assert "declared" in issues[0].message
+    with pytest.raises(EncodingError) as caught:
+        layout(data, Policy.strict())
+    assert caught.value.offset == len(data) - len(BODIES[actual])
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 300, b"\0" * 300, b"PK\3\4" + b"x" * 200])
+def test_what_is_not_dicom_is_refused(data):
+    with pytest.raises(EncodingError) as caught:
+        layout(data)
+    assert caught.value.clause == "PS3.10 7.1"
+
+
+def test_gzip_gets_a_hint():
+    with pytest.raises(EncodingError, match="decompress"):
+        layout(b"\x1f\x8b\x08\0" + b"\0" * 200)
+
+
+def test_every_cut_of_a_meta_group_ends_in_an_answer():
+    data = encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid, source_ae="ME") + BODIES[EXPLICIT_LE]
+    for length in range(len(data)):
+        try:
+            found, _ = layout(data[:length])
+        except EncodingError:
+            continue
+        assert found.dataset_offset <= length
+
+
+def test_header_for_sending(tmp_path: Path):
+    path = tmp_path / "ct.dcm"
+    meta = encode_file_meta(CT, "1.2.3", IMPLICIT_LE.uid)
+    path.write_bytes(meta + BODIES[IMPLICIT_LE])
+    whole = (str(path), CT, "1.2.3", IMPLICIT_LE.uid, len(meta), path.stat().st_size)
+    assert read_header(path) == whole
+    path.write_bytes(BODIES[IMPLICIT_LE])
+    assert read_header(path)[1:5] == (CT, "1.2.3", IMPLICIT_LE.uid, 0)
+    with pytest.raises(FileNotFoundError):
+        read_header(tmp_path / "none")
+
+
+def test_meta_group_as_pydicom_reads_it():
+    data = encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid, source_ae="A", sending_ae="BB", receiving_ae="CCC")
+    assert len(data) % 2 == 0
+    meta = pydicom.dcmread(io.BytesIO(data + BODIES[EXPLICIT_LE])).file_meta
+    assert meta.FileMetaInformationGroupLength == len(data) - 144
+    assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (CT, "1.2.3")
+    assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+    titles = meta.SourceApplicationEntityTitle, meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle
+    assert titles == ("A", "BB", "CCC")
