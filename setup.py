@@ -56,4 +56,5 @@ setup(
         compiler_directives=DIRECTIVES,
         annotate=os.environ.get("DICOMCORE_ANNOTATE") == "1",
     ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

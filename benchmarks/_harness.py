@@ -70,7 +70,7 @@ class Contest:
     """One question. ``entrants`` maps a name to a context manager factory; the one named `OWN` is the subject.
 
     ``count`` units are done by one call of a run; ``unit_bytes`` turns the rate into MB/s beside it. ``goals`` holds
-    the ratio that ours must reach against an entrant. An entrant whose name starts with "limit:" is a bound, not a peer.
+    the ratio that ours must reach against an entrant. A name that starts with "limit:" is a bound, not a peer.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one entrant reached: ``rate`` units a second, ``ratio`` ours / theirs, ``cpu`` seconds a unit, ``peak`` bytes."""
+    """What one entrant reached: ``rate`` in units a second, ``ratio`` ours / theirs, ``cpu`` seconds a unit."""
 
     entrant: str
     rate: float = 0.0

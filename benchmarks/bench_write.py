@@ -1,0 +1,100 @@
+"""Writing: a whole object from memory to memory in another transfer syntax, beside pydicom and beside DCMTK's C++."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from benchmarks._harness import OWN, ROOT, Contest, Missing, Run, Sample, plain, ram_folder
+from benchmarks._inputs import EXPLICIT, IMPLICIT, ct, enhanced_header, structure_set
+
+HERE = Path(__file__).resolve().parent
+
+
+def _dcmtk_program() -> Path:
+    """The opponent in C++, compiled once against the installed libdcmtk."""
+    source, program = HERE / "dcmtk_reencode.cc", ROOT / "build" / "benchmarks" / "dcmtk_reencode"
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return program
+    compiler = shutil.which("g++")
+    if compiler is None or not Path("/usr/include/dcmtk/dcmdata/dctk.h").exists():
+        raise Missing("apt-get install g++ libdcmtk-dev")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    libraries = ["-ldcmdata", "-loflog", "-lofstd"]
+    subprocess.run([compiler, "-O2", "-o", program, source, *libraries], check=True, capture_output=True)
+    return program
+
+
+def _reencode(name: str, title: str, data: bytes, syntax: str, count: int) -> Contest:
+    target = memoryview(bytearray(len(data)))
+
+    def own() -> None:
+        from dicomcore import dcmread
+
+        for _ in range(count):
+            dcmread(data).to_bytes(transfer_syntax=syntax)
+
+    def memcpy() -> None:
+        for _ in range(count):
+            target[:] = data
+
+    @contextmanager
+    def pydicom() -> Iterator[Run]:
+        import pydicom
+
+        # One object is enough of it: it takes seconds where the others take milliseconds.
+        repeats = max(1, count // 50)
+
+        def run() -> Sample | None:
+            start, cpu = time.perf_counter(), time.process_time()
+            for _ in range(repeats):
+                dataset = pydicom.dcmread(BytesIO(data))
+                pydicom.dcmwrite(
+                    BytesIO(), dataset, implicit_vr=syntax == IMPLICIT, little_endian=True, force_encoding=True
+                )
+            share = count / repeats
+            return Sample((time.perf_counter() - start) * share, (time.process_time() - cpu) * share)
+
+        yield run
+
+    @contextmanager
+    def dcmtk() -> Iterator[Run]:
+        program = _dcmtk_program()
+        with ram_folder() as folder:
+            path = folder / "object.dcm"
+            path.write_bytes(data)
+
+            def run() -> Sample:
+                done = subprocess.run([program, path, syntax, str(count)], capture_output=True, text=True, check=True)
+                seconds, cpu, _written = done.stdout.split()
+                return Sample(float(seconds), float(cpu))
+
+            yield run
+
+    entrants: dict[str, Callable[[], AbstractContextManager[Run]]] = {
+        OWN: plain(own),
+        "DCMTK in C++": dcmtk,
+        "pydicom": pydicom,
+        "limit: memcpy": plain(memcpy),
+    }
+    return Contest(name, title, "objects", count, entrants, unit_bytes=len(data), rounds=5, goals={"DCMTK in C++": 2})
+
+
+def contests() -> Iterable[Contest]:
+    objects: list[tuple[str, str, Callable[[str], bytes], int]] = [
+        ("ct", "a 512 x 512 CT", ct, 200),
+        ("structure-set", "an RT Structure Set of 7 MB", structure_set, 20),
+        ("enhanced", "an enhanced CT header of 1,000 frames", enhanced_header, 20),
+    ]
+    for name, title, make, count in objects:
+        yield _reencode(
+            f"write-{name}-explicit", f"Re-encode {title}, implicit to explicit VR", make(IMPLICIT), EXPLICIT, count
+        )
+        yield _reencode(
+            f"write-{name}-implicit", f"Re-encode {title}, explicit to implicit VR", make(EXPLICIT), IMPLICIT, count
+        )
