@@ -42,7 +42,6 @@ def peek_sop_uids(head: bytes | bytearray | memoryview, *, explicit: bool, big_e
     end = len(head)
     position = depth = 0
     header = (_EXPLICIT if explicit else _IMPLICIT)[big_endian]
-    previous = -1
     while position + 8 <= end:
         if explicit:
             group, element, vr, length = header.unpack_from(head, position)
@@ -57,8 +56,13 @@ def peek_sop_uids(head: bytes | bytearray | memoryview, *, explicit: bool, big_e
                 raise EncodingError("an item outside a sequence", offset=position, clause="PS3.5 7.5")
             if element != _ITEM:
                 depth -= 1
-                length = 0
-        elif explicit:
+            elif length == _UNDEFINED:
+                depth += 1
+            else:
+                start += length
+            position = start
+            continue
+        if explicit:
             if vr in _LONG_VRS:
                 if position + 12 > end:
                     break
@@ -68,9 +72,6 @@ def peek_sop_uids(head: bytes | bytearray | memoryview, *, explicit: bool, big_e
                 raise EncodingError(f"{vr!r} is no VR", offset=position, clause="PS3.5 7.1.2")
         if not depth:
             tag = group << 16 | element
-            if tag <= previous:
-                raise EncodingError(f"({group:04X},{element:04X}) out of order", offset=position, clause="PS3.5 7.1")
-            previous = tag
             if tag > _SOP_INSTANCE:
                 return SopUids(found.get(_SOP_CLASS), found.get(_SOP_INSTANCE), True)
             if tag in (_SOP_CLASS, _SOP_INSTANCE):

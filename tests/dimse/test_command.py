@@ -48,11 +48,12 @@ def read_vectors() -> list[Vector]:
     vectors = []
     for block in text.split("\n\n")[1:]:
         title, *lines = block.strip().splitlines()
+        name, clause, body = title.split()
         elements = []
         for line in lines:
             use, group, element, *raw, keyword = line.split()
             elements.append((use, keyword, bytes.fromhex(group + element + "".join(raw))))
-        vectors.append(Vector(*title.split(), tuple(elements)))
+        vectors.append(Vector(name, clause, body, tuple(elements)))
     return vectors
 
 

@@ -153,7 +153,7 @@ def test_window(window: tuple[int, int] | None, invoked: int, performed: int) ->
     for message in reversed(asked):  # in any order
         wire.provider.exchange.respond(ECHO, response(message.command, 0))
     wire.run()
-    assert wire.user.exchange.can_request
+    assert not wire.user.exchange.invoked
     assert len(wire.user.take()) == invoked
 
 

@@ -47,8 +47,9 @@ class Side:
             elif isinstance(event, Body):
                 for message in self.exchange.receive(event):
                     if isinstance(message, Fragment):
-                        message = Held(message.context_id, bytes(message.view), message.last)
-                    self.messages.append(message)
+                        self.messages.append(Held(message.context_id, bytes(message.view), message.last))
+                    else:
+                        self.messages.append(message)
 
     def take(self) -> list[Any]:
         messages, self.messages = self.messages, []

@@ -1,0 +1,69 @@
+"""Requests find their service, or the status that refuses them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from dicomcore.dimse.command import CommandField, command
+from dicomcore.errors import EncodingError, LocalProtocolError, ServiceError
+from dicomcore.services.base import Call, Provider, Request, Response, Router, ServiceContext, status_of
+from dicomcore.services.verification import VerificationSCP
+from dicomcore.ul.negotiation import AgreedContext
+from tests.services.driver import RT_PLAN, Run
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+class Small:
+    """A service that answers with its own number."""
+
+    supported: ClassVar = {RT_PLAN: ("1.2.840.10008.1.2",), VERIFICATION: ("1.2.3",)}
+    commands = frozenset({CommandField.C_STORE_RQ, CommandField.N_GET_RQ})
+
+    def handle(self, request: Request, context: ServiceContext, /) -> Provider:
+        number = yield Call(int, "7")
+        yield Response(number, elements={"ErrorComment": "seven"})
+
+
+def asked(name: str, abstract_syntax: str, **elements: object) -> Request:
+    message = command(name, AffectedSOPClassUID=abstract_syntax, **elements).but(MessageID=1)
+    return Request(1, message, False, AgreedContext(1, abstract_syntax, "1.2.840.10008.1.2"))
+
+
+def test_routes_and_refusals() -> None:
+    router = Router([VerificationSCP(), Small()])
+    assert router.supported[RT_PLAN] == ("1.2.840.10008.1.2",)
+    assert router.supported[VERIFICATION][-1] == "1.2.3"  # both services' syntaxes, the first one's first
+    assert len(router.supported[VERIFICATION]) == 5
+    assert isinstance(router.find(VERIFICATION, CommandField.C_ECHO_RQ), VerificationSCP)
+    assert isinstance(router.find(VERIFICATION, CommandField.C_STORE_RQ), Small)
+    assert router.find(VERIFICATION, CommandField.C_FIND_RQ) == 0x0211
+    assert router.find("1.2.9", CommandField.C_FIND_RQ) == 0x0122
+    assert router.find("1.2.9", CommandField.N_CREATE_RQ) == 0x0118
+    [refusal] = Run(router.handle(asked("C-FIND-RQ", RT_PLAN), ServiceContext())).responses
+    assert refusal.status == 0x0211
+    request = asked("C-STORE-RQ", RT_PLAN, AffectedSOPInstanceUID="1.2")
+    [answer] = Run(router.handle(request, ServiceContext())).responses
+    reply = answer.command(request.command)
+    assert (reply.Status, reply.ErrorComment, reply.MessageIDBeingRespondedTo) == (7, "seven", 1)
+    assert (answer.is_pending, Response(0xFF00).is_pending) == (False, True)
+
+
+def test_two_services_for_one_command() -> None:
+    with pytest.raises(LocalProtocolError, match="two services"):
+        Router([Small(), Small()])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ServiceError("no", answer=0xA900), 0xA900),
+        (EncodingError("no"), 0x0110),
+        (EncodingError("no", answer=(0, 0)), 0x0110),
+        (ValueError("no"), 0x0110),
+    ],
+)
+def test_status_of_an_exception(error: Exception, status: int) -> None:
+    assert status_of(error) == status
