@@ -318,6 +318,7 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
     cdef uint64_t position = s.position
     cdef const uint8_t *p
     cdef bint big
+    h.tag = 0
 
     while True:
         s.position = position

@@ -44,16 +44,16 @@ _REFUSALS = {
 }
 
 
-def _path(prefix: str, steps: tuple[int, ...], tag: int | None, *, items: bool) -> str:
+def _path(prefix: str, steps: tuple[int, ...], tag: int, *, items: bool) -> str | None:
     """``prefix``.(gggg,eeee)[n].(gggg,eeee); tags and item numbers alternate in ``steps``."""
     path = prefix
     is_item = items
     for step in steps:
         path += f"[{step}]" if is_item else f"{'.' if path else ''}{format_tag(step)}"
         is_item = not is_item
-    if tag is not None and tag >> 16 != 0xFFFE and not is_item:
+    if tag and tag >> 16 != 0xFFFE and not is_item:
         path += f"{'.' if path else ''}{format_tag(tag)}"
-    return path
+    return path or None
 
 
 def read_index(
@@ -131,7 +131,7 @@ def _scan(
     raise LimitExceeded(
         text.format(limits=limits),
         offset=scanner.position,
-        path=_path(path, scanner.where(), None, items=items) or None,
+        path=_path(path, scanner.where(), 0, items=items),
         hint=f"raise {hint} if this is meant",
     )
 
@@ -146,7 +146,7 @@ def _tell(
             text, clause = _FAULTS[code]
             vr = bytes(((claimed >> 8) & 0xFF, claimed & 0xFF)).decode("ascii", "replace")
             message = text.format(tag=format_tag(tag), vr=vr, claimed=claimed, available=available)
-            policy.accept(Issue(message, at, _path(path, steps, tag, items=items) or None, clause), issues)
+            policy.accept(Issue(message, at, _path(path, steps, tag, items=items), clause), issues)
         if len(issues) > policy.issue_count:
             scanner.mute()
         status = scanner.feed(block, offset)

@@ -222,7 +222,10 @@ class _OpenFile:
         if 0 <= offset <= end <= len(file._head):
             return file._head[offset:end]
         _check_range(file, offset, length)
-        data = _read_at(self._descriptor, offset, length)
+        try:
+            data = _read_at(self._descriptor, offset, length)
+        except IsADirectoryError as error:
+            raise file._changed(offset) from error
         if len(data) != length or _identity(self._descriptor) != file._identity:
             raise file._changed(offset)
         return memoryview(data).toreadonly()
@@ -281,12 +284,12 @@ class FileSlice:
     __slots__ = ("_descriptor", "_length", "_path", "offset")
 
     def __init__(self, file: int | str | os.PathLike[str], offset: int, length: int) -> None:
-        if offset < 0 or length < 0:
-            raise ValueError("offset and length of a FileSlice are not negative")
-        self.offset = offset
-        self._length = length
         self._descriptor: int | None = file if isinstance(file, int) else None
         self._path = None if isinstance(file, int) else os.fspath(file)
+        self._length = length
+        self.offset = offset
+        if offset < 0 or length < 0:
+            raise ValueError("offset and length of a FileSlice are not negative")
 
     def __len__(self) -> int:
         return self._length
