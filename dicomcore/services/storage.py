@@ -118,7 +118,7 @@ class _Intake:
         return self.sink
 
     def discard(self) -> None:
-        """Take back what was begun; nothing after a commit."""
+        """Take back what was begun."""
         if self.sink is not None:
             self.sink.discard()
 
@@ -209,17 +209,23 @@ class StorageSCP:
             request.called_ae,
         )
         intake = _Intake(self.store, instance)
+        refusal = None
+        committed = False
         try:
             received: Received = yield Receive(intake)
             if received.error is not None:
                 raise received.error
             sink = intake.complete()
             yield Call(sink.commit)
+            committed = True
         except (OSError, DicomError) as error:
-            yield _refusal(error)
-            return
+            refusal = _refusal(error)
         finally:
-            intake.discard()
+            if not committed:
+                intake.discard()
+        if refusal is not None:
+            yield refusal
+            return
         status = None
         if self._on_stored is not None:
             path = getattr(sink, "path", None)

@@ -36,7 +36,9 @@ class NewInstance(NamedTuple):
 
 
 class InstanceStore(Protocol):
-    """Gives a sink for an instance; the sink gets a complete DICOM file (PS3.10), then ``commit`` or ``discard``.
+    """Gives a sink for an instance; the sink gets a complete DICOM file (PS3.10), then ``commit``, or ``discard``.
+
+    ``discard`` follows a failed ``write`` or ``commit`` too, and comes before the peer is answered.
 
     To refuse, `create` or ``commit`` raises `ServiceError` whose ``answer`` is the status to send (0000: nothing new is
     stored, and the peer is content); an OSError becomes A700 or 0110.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +28,16 @@ def body_of(messages: list[Any]) -> bytes:
     assert all(isinstance(message, Held) for message in messages)
     assert [message.last for message in messages] == [False] * (len(messages) - 1) + [True]
     return b"".join(message.data for message in messages)
+
+
+def test_dimse_needs_no_data_sets_and_no_kernel() -> None:
+    """In a fresh process: DIMSE sees bodies only as payloads and views."""
+    code = (
+        "import sys, dicomcore.dimse.exchange\n"
+        "print([name for name in sys.modules if name.startswith(('numpy', 'dicomcore.data', 'dicomcore._core'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_echo() -> None:

@@ -18,7 +18,7 @@ from dicomcore.dimse.exchange import RequestReceived, ResponseReceived
 from dicomcore.encoding.sink import FileSink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import EncodingError, LimitExceeded, NegotiationError, ServiceError
-from dicomcore.services.base import Answer, Invoke, Request, ServiceContext
+from dicomcore.services.base import Answer, Invoke, Received, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP, StorageSCU, Stored, contexts_for_files, storage_syntaxes
 from dicomcore.services.stores import FolderStore, NewInstance
 from dicomcore.ul import Acceptance, Negotiated, negotiate, propose
@@ -252,6 +252,47 @@ def test_a_full_disk_below_the_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("dicomcore.encoding.sink.os.write", write)
     assert refused(tmp_path, encoded(plan(RTPlanDescription="x" * 900)), 100) == (0xA700, "No space left on device")
+
+
+def test_what_was_begun_is_taken_back_before_the_answer_and_once(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Recorder:
+        fails = True
+
+        def create(self, instance: NewInstance, /) -> Sink:
+            return self
+
+        def write(self, view: Any, /) -> None:
+            seen.append("write")
+
+        def commit(self) -> None:
+            seen.append("commit")
+            if self.fails:
+                raise OSError(errno.ENOSPC, "full")
+
+        def discard(self) -> None:
+            seen.append("discard")
+
+    store = Recorder()
+    for fails, expected in ((True, ["write", "commit", "discard"]), (False, ["write", "commit"])):
+        store.fails = fails
+        provider = StorageSCP(store).handle(store_request(), ServiceContext())
+        receive: Any = next(provider)
+        receive.sink.write(memoryview(encoded(plan())))
+        commit: Any = provider.send(Received(1))
+        try:
+            commit.fn()
+        except OSError as error:
+            answer = provider.throw(error)
+        else:
+            answer = provider.send(None)
+        assert seen == expected
+        assert answer == Response(0xA700 if fails else 0, elements={"ErrorComment": "full"} if fails else {})
+        seen.clear()
+        with pytest.raises(StopIteration):
+            next(provider)
+    assert seen == []
 
 
 def test_a_bug_in_a_store_is_not_hidden(tmp_path: Path) -> None:
