@@ -22,10 +22,11 @@ from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup_private, s
 from ..vocab.syntaxes import EXPLICIT_LE
 from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
+from ..vocab.vr import VRS
 from ._late import late
 from .dump import dump
 from .element import Element, coerce
-from .origin import CHARSET, Origin, as_charsets
+from .origin import CHARSET, Origin, as_charsets, in_order
 from .private import PrivateBlock
 from .sequence import Item, Sequence
 
@@ -269,13 +270,13 @@ class Dataset(Item):
 
     def add(self, element: Element) -> None:
         """Set an element; one that belongs to another data set is copied, a sequence with the items that it holds."""
-        if element._owner is not None and element._owner is not self:
-            element = Element._of(self, element.tag, element.VR, element.value)
-            if isinstance(element.value, MultiValue):
-                element._value = MultiValue(element.value)
-        elif element._owner is self:
-            element = Element._of(self, element.tag, element.VR, element.value)
-        self._store(element)
+        value, owner = element.value, element._owner
+        if isinstance(owner, Dataset) and owner is not self:
+            if isinstance(value, MultiValue):
+                value = MultiValue(value)
+            elif isinstance(value, bytes) and owner._is_big_endian() != self._is_big_endian():
+                value = in_order(value, VRS[element.VR].word, True)
+        self._store(Element._of(self, element.tag, element.VR, value))
 
     def add_new(self, tag: Any, vr: str, value: Any) -> None:
         """Set an element by tag, VR and value; this is how private elements are made."""
@@ -341,6 +342,13 @@ class Dataset(Item):
         if self._origin is None or self._edits:
             return True
         return any(sequence._is_edited() for sequence in self._sequences.values())
+
+    def _is_big_endian(self) -> bool:
+        """The byte order of values that are bytes: that of the file it was read from."""
+        return self._origin is not None and self._origin.big_endian
+
+    def _little_endian(self, vr: str, value: bytes) -> bytes:
+        return in_order(value, VRS[vr].word, self._is_big_endian())
 
     def _charsets(self) -> tuple[str, ...]:
         if CHARSET in self._edits or self._origin is None:

@@ -2,11 +2,12 @@
 
 Immutable but for what it works out once. An item's origin stays with it wherever the item moves, so its values keep
 being read by the character set, private creators and deciding attributes (PS3.5 sections 6.1.2, 7.8, A.1) of the file
-that it came from. Faults met on the way become Issues of the root; no read raises but `SourceChanged` and `LimitExceeded`.
+that it came from. Faults met on the way become Issues of the root; a read raises only `SourceChanged`, `LimitExceeded`.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +22,10 @@ from ..vocab.tag import format_tag, is_private_creator
 from ..vocab.vr import VRS, vr_code
 from .part10 import Layout
 
-__all__ = ["FileState", "Origin", "as_charsets"]
+__all__ = ["FileState", "Origin", "as_charsets", "in_order"]
 
 CHARSET = 0x00080005
+_SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
 PLAIN_VRS: Mapping[int, str] = {vr_code(code): code for code in VRS if code not in ("SQ", "UN")}
 _CONTEXT_TAGS = {
     "pixel_representation": (0x00280103, "US"),
@@ -46,6 +48,16 @@ class FileState:
         self.limits = limits
         self.policy = policy
         self.issues = issues
+
+
+def in_order(raw: bytes | memoryview, word: int, swap: bool) -> bytes:
+    """The bytes, every word of ``word`` of them in the other order if ``swap``; a remainder stays."""
+    if word == 1 or not swap:
+        return bytes(raw)
+    whole = len(raw) - len(raw) % word
+    words = array(_SWAP_TYPES[word], bytes(raw[:whole]))
+    words.byteswap()
+    return words.tobytes() + bytes(raw[whole:])
 
 
 def as_charsets(value: Any) -> tuple[str, ...]:

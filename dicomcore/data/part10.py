@@ -96,24 +96,29 @@ def _uid(raw: bytes) -> UID:
     return UID(raw.rstrip(b"\0 ").decode("ascii", "replace").strip())
 
 
-def _looks_like(source: Source, offset: int) -> tuple[bool, bool] | None:
-    """(explicit, big endian) of the data set at ``offset`` by its first element; None when that is no DICOM."""
+def _looks_like(source: Source, offset: int, declared_big: bool | None = None) -> tuple[bool, bool] | None:
+    """(explicit, big endian) of the data set at ``offset`` by its first element; None when that is no DICOM.
+
+    A declared byte order stands unless only the other one gives a tag of the dictionary.
+    """
     if source.size - offset < 8:
         return None
     head = bytes(source.view(offset, 8))
-    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
-    explicit = bytes(head[4:6]) in _VR_BYTES
-    if group >= 0x0400 and group & 0xFF < 4:  # 0008 read in the wrong order is 0800
-        swapped = (group & 0xFF) << 8 | group >> 8
-        tag = swapped << 16 | (element & 0xFF) << 8 | element >> 8
-        if lookup(tag) is not None or (not element and swapped):
-            return explicit, True
-    tag = group << 16 | element
-    if not group:
-        return None
-    if explicit or lookup(tag) is not None or not element:
-        return explicit, False
-    return None
+    explicit = head[4:6] in _VR_BYTES
+    little, big = (
+        int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order) for order in ("little", "big")
+    )
+    known = {False: _is_plausible(little), True: _is_plausible(big)}
+    if declared_big is not None:
+        return explicit, declared_big if known[declared_big] or not known[not declared_big] else not declared_big
+    if known[False] or known[True]:
+        return explicit, not known[False]
+    return (explicit, False) if explicit and little >> 16 else None
+
+
+def _is_plausible(tag: int) -> bool:
+    """In the dictionary, or a group length; no command element."""
+    return tag >> 16 > 0 and (lookup(tag) is not None or (not tag & 0xFFFF and tag >> 16 < 0x100))
 
 
 _BY_LOOKS = {(True, False): EXPLICIT_LE, (False, False): IMPLICIT_LE, (True, True): EXPLICIT_BE}
@@ -127,7 +132,7 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
     plain = syntax is not None and syntax.explicit and not syntax.big_endian
     if syntax is not None and plain and bytes(source.view(offset + 4, 2)) in _VR_BYTES:
         return syntax  # the ordinary case, without a look at the dictionary
-    looks = _looks_like(source, offset)
+    looks = _looks_like(source, offset, syntax.big_endian if syntax else None)
     if syntax is None:
         issue = Issue("no transfer syntax is declared; taken from the first element", offset, clause=META_CLAUSE)
         policy.accept(issue, issues)

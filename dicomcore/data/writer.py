@@ -2,8 +2,8 @@
 
 A run of elements is verbatim while byte order, VR form, the character set in effect and Pixel Representation are those
 it was read with; group lengths of a level that changes are dropped. Else runs go through the re-encoding kernel, and
-single elements through `encode`: edits, text whose character set changes, values that Pixel Representation relabels (only
-the VR changes, and only when the value fits both). Lengths along the path of an edit are recomputed; defined stays so.
+single elements through `encode`: edits, text whose character set changes, values that Pixel Representation relabels
+(only the VR changes, and only when the value fits both). Lengths along the path of an edit are recomputed.
 Refuses (`EncodingError`): native pixel data in an encapsulated syntax and the reverse, which is `dicomcore.transcode`'s
 work, and text that its character set cannot hold. An item that was moved under such a set keeps its own instead.
 """
@@ -11,15 +11,13 @@ work, and text that its character set cannot hold. An item that was moved under 
 from __future__ import annotations
 
 import zlib
-from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..encoding import writer as form
 from ..encoding.source import Source
 from ..encoding.values import decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
-from ..encoding.writer import element_header, item_delimiter, item_header, sequence_delimiter
+from ..encoding.writer import element_header, item_delimiter, item_header, reencode, sequence_delimiter
 from ..errors import EncodingError, Issue, LimitExceeded
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import TransferSyntax, transfer_syntax
@@ -27,7 +25,7 @@ from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import CHARSET, Origin, as_charsets
+from .origin import CHARSET, Origin, as_charsets, in_order
 from .sequence import Sequence
 
 __all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes"]
@@ -39,7 +37,6 @@ _BLOCK_LENGTH = 1 << 20
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _TEXT_VRS = frozenset(code for code, row in VRS.items() if row.is_text)
-_SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
 
 
 class SourceSlice:
@@ -99,17 +96,17 @@ def encode_dataset(
     origin = dataset._origin
     file = origin.file if origin is not None and origin.parent is None else None
     layout = file.layout if file is not None else None
-    if file is not None and layout is not None and syntax.deflated and layout.syntax is syntax:
-        if not dataset._is_edited():
-            return [SourceSlice(file.source, layout.dataset_offset, file.source.size - layout.dataset_offset)]
+    is_same = layout is not None and syntax.deflated and layout.syntax is syntax
+    if file is not None and layout is not None and is_same and not dataset._is_edited():
+        return [SourceSlice(file.source, layout.dataset_offset, file.source.size - layout.dataset_offset)]
     writer = _Writer(syntax.explicit, syntax.big_endian, limits)
     chunks = writer.level(dataset, _Scope(charsets, None, ()))
     return [_deflate(chunks)] if syntax.deflated else chunks
 
 
-def encode_group(dataset: Dataset) -> bytes:
+def encode_group(dataset: Dataset, charsets: tuple[str, ...] = ()) -> bytes:
     """A small data set in Explicit VR Little Endian, in one piece."""
-    chunks = _Writer(True, False, DEFAULT_LIMITS).level(dataset, _Scope((), None, ()))
+    chunks = _Writer(True, False, DEFAULT_LIMITS).level(dataset, _Scope(charsets, None, ()))
     return b"".join(iter_bytes(chunks))
 
 
@@ -149,16 +146,6 @@ def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
 
 def _even(raw: bytes, vr: str) -> bytes:
     return raw + VRS[vr].pad if len(raw) & 1 else raw
-
-
-def _swapped(raw: bytes | memoryview, word: int) -> bytes:
-    """Every word of ``word`` bytes in the other order; a remainder stays."""
-    if word == 1:
-        return bytes(raw)
-    whole = len(raw) - len(raw) % word
-    words = array(_SWAP_TYPES[word], bytes(raw[:whole]))
-    words.byteswap()
-    return words.tobytes() + bytes(raw[whole:])
 
 
 class _Writer:
@@ -254,7 +241,7 @@ class _Writer:
                 bulk = self.bulk(origin, row)
                 if bulk is not None:
                     return [*self.run(origin, start, row), *bulk, *self.run(origin, row + 1, stop)]
-        raw = form.reencode(
+        raw = reencode(
             origin.source.view(first, end - first),
             source=(index.explicit, origin.big_endian),
             target=(self.explicit, self.big_endian),
@@ -291,7 +278,7 @@ class _Writer:
         if relabel and vr in ("US", "SS") and (dictionary_vr(tag) or "").startswith("US or SS"):
             field = origin.raw(row)
             wanted = "SS" if scope.pixel_representation else "US"
-            swapped = _ordered(field, 2, origin.big_endian != self.big_endian)
+            swapped = in_order(field, 2, origin.big_endian != self.big_endian)
             value = decode(vr, field, origin.big_endian, ())
             if wanted != vr and value == decode(wanted, field, origin.big_endian, ()):
                 return self.value(tag, wanted, swapped)
@@ -301,7 +288,7 @@ class _Writer:
             return self.value(tag, vr, swapped)
         if origin.index.is_cut(row) and not self.same_form(origin):
             field = origin.raw(row)
-            return self.value(tag, vr, _ordered(field, VRS[vr].word, origin.big_endian != self.big_endian))
+            return self.value(tag, vr, in_order(field, VRS[vr].word, origin.big_endian != self.big_endian))
         return None
 
     # -- what is ----------------------------------------------------------------------------------------------------
@@ -320,7 +307,7 @@ class _Writer:
                 return [self.header(tag, "OB", UNDEFINED_LENGTH), body, sequence_delimiter()]
             origin = scope.datasets[-1]._origin
             swap = (origin is not None and origin.big_endian) != self.big_endian
-            return self.value(tag, vr, _ordered(value, VRS[vr].word, swap))
+            return self.value(tag, vr, in_order(value, VRS[vr].word, swap))
         return self.value(tag, vr, self.text(vr, value, scope, tag))
 
     def text(self, vr: str, value: object, scope: _Scope, tag: int) -> bytes:
@@ -365,10 +352,6 @@ class _Writer:
             if not own or own == scope.charsets or CHARSET in item:
                 raise
             return self.level(item, scope, keep=own)
-
-
-def _ordered(raw: bytes | memoryview, word: int, swap: bool) -> bytes:
-    return _swapped(raw, word) if swap else bytes(raw)
 
 
 def _slice(source: Source, offset: int, length: int) -> Chunk:

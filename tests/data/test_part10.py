@@ -18,22 +18,11 @@ from dicomcore.vocab.uids import IMPLEMENTATION_CLASS_UID
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 # (0008,0016) CT Image Storage and (0008,0018) 1.2.3
+CLASS, INSTANCE = CT.encode() + b"\0", b"1.2.3\0"
 BODIES = {
-    EXPLICIT_LE: bytes.fromhex("08001600 5549 1A00")
-    + CT.encode()
-    + b"\0"
-    + bytes.fromhex("08001800 5549 0600")
-    + b"1.2.3\0",
-    IMPLICIT_LE: bytes.fromhex("08001600 1A000000")
-    + CT.encode()
-    + b"\0"
-    + bytes.fromhex("08001800 06000000")
-    + b"1.2.3\0",
-    EXPLICIT_BE: bytes.fromhex("00080016 5549 001A")
-    + CT.encode()
-    + b"\0"
-    + bytes.fromhex("00080018 5549 0006")
-    + b"1.2.3\0",
+    EXPLICIT_LE: b"\x08\0\x16\0UI\x1a\0" + CLASS + b"\x08\0\x18\0UI\6\0" + INSTANCE,
+    IMPLICIT_LE: b"\x08\0\x16\0\x1a\0\0\0" + CLASS + b"\x08\0\x18\0\6\0\0\0" + INSTANCE,
+    EXPLICIT_BE: b"\0\x08\0\x16UI\0\x1a" + CLASS + b"\0\x08\0\x18UI\0\6" + INSTANCE,
 }
 
 
