@@ -16,7 +16,7 @@ from dicomcore.errors import LimitExceeded, PixelError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from dicomcore.data import Dataset
+    from dicomcore.data.dataset import Dataset
 
 __all__ = ["ImageModel"]
 

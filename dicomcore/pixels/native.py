@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from dicomcore.errors import PixelError
 from dicomcore.pixels.image_model import ImageModel
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, transfer_syntax
+from dicomcore.vocab.syntaxes import transfer_syntax
 
 if TYPE_CHECKING:
-    from dicomcore.data import Dataset
+    from dicomcore.data.dataset import Dataset
 
 __all__ = ["decode_native", "pixel_array"]
 
@@ -29,10 +29,10 @@ Buffer = bytes | bytearray | memoryview
 def pixel_array(ds: Dataset) -> Array:
     """All frames of ``ds``: ([frames,] rows, columns [, samples])."""
     model = ImageModel.from_dataset(ds)
-    syntax = transfer_syntax(ds.file_meta.get("TransferSyntaxUID") or EXPLICIT_LE.uid)
+    syntax = transfer_syntax(ds.transfer_syntax)
     if syntax.encapsulated:
         raise PixelError(
-            f"{syntax.name} pixel data needs a decoder, and this version decodes native pixel data only",
+            f"pixel data in {syntax.name} needs a decoder, and this version decodes native pixel data only",
             path=model.path,
             clause="PS3.5 A.4",
             hint="the fragments can be read with ds.PixelData",
@@ -45,8 +45,10 @@ def pixel_array(ds: Dataset) -> Array:
 def decode_native(view: Buffer, model: ImageModel, *, big_endian: bool = False, words: bool = False) -> Array:
     """The array of ``model.shape`` in ``view``, which holds ``model.stored_length`` bytes at least.
 
-    ``words`` says that bytes were sent as big-endian 16-bit words (OW), so that 8-bit pixels have swapped places
-    (PS3.5 8.1.1, A.3). Pixels of more than 8 bits keep the byte order of the file in their dtype, as pydicom's do.
+    ``words`` says that the bytes are big-endian 16-bit words (OW): then 8-bit pixels have traded places, and of wider
+    ones the least significant word comes first, as in little endian (PS3.5 8.1.1, annex D). DCMTK reads and writes them
+    so; pydicom takes 32-bit pixels in such words to be big-endian 32-bit numbers. 16-bit pixels keep the byte order of
+    the file in their dtype, as pydicom's do.
     """
     stored = _unpack_bits(view, model) if model.bits_allocated == 1 else _values(view, model, big_endian, words)
     array = np.empty(model.shape, stored.dtype)
@@ -61,12 +63,13 @@ def decode_native(view: Buffer, model: ImageModel, *, big_endian: bool = False, 
 def _values(view: Buffer, model: ImageModel, big_endian: bool, words: bool) -> Array:
     """The stored values in stored order: flat, and a view where it can be."""
     dtype = model.dtype.newbyteorder(">" if big_endian else "<")
-    if not words or dtype.itemsize > 1:
+    if not words or dtype.itemsize == 2:
         return np.frombuffer(view, dtype, model.stored_length // dtype.itemsize)
     even = model.stored_length + model.stored_length % 2
     if len(view) < even:  # the padding byte of an odd length is missing, and the last pixel stands behind it
         raise PixelError(f"{len(view)} bytes are no whole number of 16-bit words", path=model.path, clause="PS3.5 6.2")
-    return np.frombuffer(view, np.uint16, even // 2).byteswap().view(dtype)[: model.stored_length]
+    swapped = np.frombuffer(view, "<u2", even // 2).byteswap().view(np.uint8)
+    return swapped[: model.stored_length].view(model.dtype.newbyteorder("<"))
 
 
 def _unpack_bits(view: Buffer, model: ImageModel) -> Array:

@@ -19,7 +19,7 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.native import pixel_array
 
 if TYPE_CHECKING:
-    from dicomcore.data import Dataset
+    from dicomcore.data.dataset import Dataset
 
 __all__ = ["Dose", "GridGeometry"]
 
@@ -96,9 +96,9 @@ def _offsets(ds: Dataset, frames: int, z: float, slope: float) -> Floats:
         return np.zeros(1)
     vector = _vector(ds, "GridFrameOffsetVector", frames)
     if abs(vector[0]) <= TOLERANCE:
-        return vector - vector[0]
+        return np.asarray(vector - vector[0])
     if abs(abs(slope) - 1.0) <= TOLERANCE and abs(vector[0] - z) <= TOLERANCE:
-        return (vector - vector[0]) * np.sign(slope)
+        return np.asarray((vector - vector[0]) * np.sign(slope))
     raise PixelError(
         f"the offsets begin at {vector[0]:g}, neither at 0 nor at the z of Image Position (Patient), {z:g}",
         path=OFFSETS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dicomcore.data import Dataset
+from dicomcore.data.dataset import Dataset
 from dicomcore.errors import PixelError
 from dicomcore.rt.dose import Dose
 

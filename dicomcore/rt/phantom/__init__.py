@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dicomcore.data import Dataset
+from dicomcore.data.dataset import Dataset
 from dicomcore.rt.phantom.identity import Settings
 from dicomcore.rt.phantom.images import ct_image, rt_dose, rt_image
 from dicomcore.rt.phantom.planning import rt_plan, rt_structure_set

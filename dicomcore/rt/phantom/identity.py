@@ -6,10 +6,9 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dicomcore._version import __version__
-from dicomcore.data import Dataset
+from dicomcore.data.dataset import Dataset
 from dicomcore.rt.phantom.anatomy import Beam, Point
-from dicomcore.vocab.uids import UID, uid_for_keyword
+from dicomcore.vocab.uids import IMPLEMENTATION_VERSION_NAME, UID, uid_for_keyword
 
 __all__ = ["Settings", "code", "common", "equipment", "reference"]
 
@@ -130,7 +129,7 @@ def equipment(ds: Dataset) -> None:
     ds.StationName = "PHANTOM"
     ds.ManufacturerModelName = "Water phantom"
     ds.DeviceSerialNumber = "1"
-    ds.SoftwareVersions = __version__
+    ds.SoftwareVersions = IMPLEMENTATION_VERSION_NAME
 
 
 def frame_of_reference(ds: Dataset, settings: Settings) -> None:

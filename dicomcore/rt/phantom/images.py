@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dicomcore.data import Dataset
+from dicomcore.data.dataset import Dataset
 from dicomcore.rt.phantom.anatomy import STRUCTURES, Floats
 from dicomcore.rt.phantom.identity import Settings, code, common, frame_of_reference, reference
 from dicomcore.rt.phantom.physics import hounsfield_plane, percent_dose, radiograph, volume_histogram
@@ -23,7 +23,7 @@ def ct_image(settings: Settings, index: int) -> Dataset:
     """CT image ``index`` (0 is the one nearest the feet), 16 bits allocated, 12 stored."""
     z = settings.planes[index]
     pixel = settings.field_of_view / settings.matrix
-    axis = (np.arange(settings.matrix) - (settings.matrix - 1) / 2.0) * pixel
+    axis: Floats = (np.arange(settings.matrix, dtype=np.float64) - (settings.matrix - 1) / 2.0) * pixel
     random = np.random.default_rng([settings.seed or 0, index])
     stored = (hounsfield_plane(axis, axis, z, settings.noise, random) - INTERCEPT).astype("<u2")
 
@@ -107,10 +107,11 @@ def _pixels(ds: Dataset, shape: tuple[int, ...], *, bits: int, stored: int, data
 def _grid(settings: Settings) -> tuple[Floats, Floats, Floats]:
     """x, y and z (mm) of the dose grid's columns, rows and frames."""
     step = settings.dose_spacing
-    x = np.arange(-160.0, 160.0 + step / 2, step)
-    y = np.arange(-120.0, 120.0 + step / 2, step)
+    x: Floats = np.arange(-160.0, 160.0 + step / 2, step)
+    y: Floats = np.arange(-120.0, 120.0 + step / 2, step)
     first, last = settings.planes[0], settings.planes[-1]
-    return x, y, first + step * np.arange(int((last - first) / step + 1e-6) + 1)
+    z: Floats = first + step * np.arange(int((last - first) / step + 1e-6) + 1, dtype=np.float64)
+    return x, y, z
 
 
 def dose_grid(settings: Settings) -> tuple[Floats, Floats]:

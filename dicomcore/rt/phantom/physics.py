@@ -15,7 +15,7 @@ __all__ = ["hounsfield_plane", "percent_dose", "radiograph", "volume_histogram"]
 WATER_ATTENUATION = 0.0046  # per mm, a 6 MV photon beam
 BUILD_UP = 0.25  # per mm: the maximum lies near 16 mm
 PENUMBRA = 3.0  # mm, width of the edge of a field
-IMAGER_ATTENUATION = 0.016  # per mm of water, of the imaging beam
+IMAGER_ATTENUATION = 0.006  # per mm of water, of the imaging beam
 
 
 def hounsfield_plane(x: Floats, y: Floats, z: float, noise: float, random: np.random.Generator) -> NDArray[np.int16]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicomcore.data import Dataset
+from dicomcore.data.dataset import Dataset
 from dicomcore.rt.phantom.anatomy import STRUCTURES, TARGET, Beam, Ellipsoid
 from dicomcore.rt.phantom.identity import Settings, common, frame_of_reference, reference
 from dicomcore.vocab.uids import uid_for_keyword
@@ -56,7 +56,7 @@ def _roi(settings: Settings, shape: Ellipsoid) -> Dataset:
 
 
 def _contours(settings: Settings, shape: Ellipsoid) -> Dataset:
-    contours = []
+    contours: list[Dataset] = []
     for index, z in enumerate(settings.planes):
         vertices = shape.outline(z, settings.contour_points)
         if vertices is None:

@@ -1,0 +1,114 @@
+"""What the commands share: options of an association, consoles, and how a failure becomes exit status 1."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dicomcore.errors import DicomError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+
+__all__ = [
+    "association_limits",
+    "count",
+    "failing",
+    "logs",
+    "on_terminal",
+    "peer_options",
+    "print_json",
+    "to_terminal",
+    "verbose_option",
+]
+
+Command = Callable[..., Any]
+
+
+def to_terminal(*, stderr: bool = False) -> Console:
+    """A console on standard output or error; plain text when that is no terminal."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches: progress is shown then only."""
+    return sys.stderr.isatty()
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def count(number: int, thing: str) -> str:
+    """``1 object``, ``2 objects``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def logs(level: int) -> None:
+    """Log to standard error from ``level`` on."""
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turn what the peer, the data or the system refuses into one line on standard error and exit status 1."""
+    try:
+        yield
+    except (DicomError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
+
+def _title(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """An AE title: 1 to 16 characters of ASCII without control characters and backslash (PS3.5 6.2)."""
+    title = value.strip()
+    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise click.BadParameter("an AE title has 1 to 16 ASCII characters and no backslash", ctx, parameter)
+    return title
+
+
+def title_option(name: str, default: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes an AE title."""
+    return click.option(name, default=default, show_default=True, metavar="AE", callback=_title, help=text)
+
+
+def peer_options(command: Command) -> Command:
+    """HOST PORT --called --calling --timeout of a command that opens an association."""
+    for option in (
+        click.option("--timeout", type=click.FloatRange(0.001), metavar="SECONDS", help="Longest wait for the peer."),
+        title_option("--calling", "DICOMCORE", "AE title to call with."),
+        title_option("--called", "ANY-SCP", "AE title of the peer."),
+        click.argument("port", type=click.IntRange(1, 65535)),
+        click.argument("host"),
+    ):
+        command = option(command)
+    return command
+
+
+def verbose_option(command: Command) -> Command:
+    """-v: log what the package does."""
+
+    def apply(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        if value:
+            logs(logging.DEBUG)
+        return value
+
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=apply, help="Log details to standard error."
+    )(command)
+
+
+def association_limits(timeout: float | None) -> Limits:
+    """The default limits, with every wait for the peer bounded by ``timeout`` seconds."""
+    if timeout is None:
+        return DEFAULT_LIMITS
+    names = ("connect_timeout", "association_timeout", "network_timeout", "dimse_timeout")
+    bounds: Mapping[str, float] = dict.fromkeys(names, timeout)
+    return DEFAULT_LIMITS.but(**bounds)

@@ -1,0 +1,93 @@
+"""``serve``: a Storage and Verification provider (PS3.4 annexes A and B) that writes what it gets into a folder."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from dicomcore.cli.common import failing, print_json, title_option, verbose_option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from dicomcore.services.storage import Stored
+
+__all__ = ["serve_command"]
+
+
+@click.command("serve")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", default=11112, show_default=True, help="0: any free port."
+)
+@title_option("--ae", "DICOMCORE", "Our AE title.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Folder.")
+@click.option("--host", default="", metavar="ADDRESS", help="Address to listen at; every interface when not given.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1000), default=8, show_default=True, metavar="N", help="Worker threads."
+)
+@click.option(
+    "--duplicates",
+    type=click.Choice(["replace", "keep", "refuse"]),
+    default="replace",
+    show_default=True,
+    help="What to do with an instance that is there already.",
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["process", "power"]),
+    default="process",
+    show_default=True,
+    help="Success is answered for files that outlive a kill, or a loss of power.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each stored object, not its path.")
+@verbose_option
+def serve_command(
+    port: int,
+    ae: str,
+    out: Path,
+    host: str,
+    workers: int,
+    duplicates: Literal["replace", "keep", "refuse"],
+    durability: Literal["process", "power"],
+    as_json: bool,
+) -> None:
+    """Receive objects into a folder until Ctrl-C; the path of each stored object is a line of standard output.
+
+    \b
+    Example:
+      dicomcore serve --port 11112 --ae PACS --out received/
+    """
+    from dicomcore.net import AE
+    from dicomcore.services.storage import StorageSCP
+    from dicomcore.services.verification import VerificationSCP
+
+    def stored(object_: Stored) -> None:
+        if as_json:
+            print_json(
+                {
+                    "path": object_.path,
+                    "sop_class_uid": object_.sop_class_uid,
+                    "sop_instance_uid": object_.sop_instance_uid,
+                    "transfer_syntax_uid": object_.transfer_syntax_uid,
+                    "bytes": object_.length,
+                    "calling": object_.calling_ae,
+                }
+            )
+        else:
+            click.echo(object_.path)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with failing():
+        signal.signal(signal.SIGTERM, terminate)
+        storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=stored)
+        with AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers) as server:
+            click.echo(f"{ae} listens on port {server.port} and stores into {out}; Ctrl-C ends it", err=True)
+            try:
+                server.wait()
+            except KeyboardInterrupt:
+                click.echo("closing", err=True)
