@@ -270,7 +270,7 @@ def format_decimal(value: float) -> str:
     for digits in range(16, 0, -1):
         for form in ("f", "e"):
             text = _compact(value, digits, form)
-            if len(text) <= 16:
+            if len(text) <= 16 and math.isfinite(float(text)):
                 return text
     raise ValueError(f"{value!r} has no decimal string")  # pragma: no cover - one digit always fits
 

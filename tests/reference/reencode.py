@@ -85,7 +85,9 @@ class Reencoder:
             return "OB" if tag & 0xFF00FFFF == 0x50003000 else "OW"
         return "OW" if vr == "US or SS or OW" else vr
 
-    def run(self, at: int, stop: int, source: tuple[bool, bool], level: Level, depth: int, item: str) -> tuple[bytes, int]:
+    def run(
+        self, at: int, stop: int, source: tuple[bool, bool], level: Level, depth: int, item: str
+    ) -> tuple[bytes, int]:
         """The data set at ``at``; ``item`` is "", "defined" or "undefined". Returns its bytes and where it ended."""
         explicit, big = source
         out = b""
