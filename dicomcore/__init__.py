@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from .encoding.policy import Policy
     from .errors import DicomError, Issue
     from .limits import Limits
+    from .net.ae import AE
+    from .net.store import store
+    from .services.storage import StorageSCP
+    from .services.verification import VerificationSCP
     from .vocab.uids import UID, new_uid
 
 __all__ = [
+    "AE",
     "UID",
     "Dataset",
     "DicomError",
@@ -32,14 +37,18 @@ __all__ = [
     "Limits",
     "Policy",
     "Sequence",
+    "StorageSCP",
+    "VerificationSCP",
     "__version__",
     "dcmread",
     "new_uid",
     "read_header",
+    "store",
 ]
 
 _PUBLIC: Mapping[str, str] = MappingProxyType(
     {
+        "AE": "dicomcore.net.ae",
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
         "Element": "dicomcore.data.element",
@@ -47,10 +56,13 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Limits": "dicomcore.limits",
         "Policy": "dicomcore.encoding.policy",
         "Sequence": "dicomcore.data.sequence",
+        "StorageSCP": "dicomcore.services.storage",
         "UID": "dicomcore.vocab.uids",
+        "VerificationSCP": "dicomcore.services.verification",
         "dcmread": "dicomcore.data.files",
         "new_uid": "dicomcore.vocab.uids",
         "read_header": "dicomcore.data.part10",
+        "store": "dicomcore.net.store",
     }
 )
 

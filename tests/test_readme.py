@@ -1,0 +1,101 @@
+"""README keeps its word: its Python runs, in its order, on a made study; its commands and make targets exist."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+pytestmark = pytest.mark.skipif(not README.is_file(), reason="no source tree: testing the wheel")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def is_server(block: str) -> bool:
+    return ".serve(" in block
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago, in place of README's 11112."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+@pytest.fixture
+def study(tmp_path: Path, port: int) -> Path:
+    """A folder as README assumes it: a study with a CT slice and a plan."""
+    from dicomcore.rt.phantom import Settings, iter_study
+
+    (tmp_path / "study").mkdir()
+    for dataset in iter_study(Settings(slices=1)):
+        name = {"CT": "ct.dcm", "RTPLAN": "plan.dcm"}.get(dataset.Modality)
+        if name:
+            dataset.save_as(tmp_path / "study" / name, transfer_syntax="1.2.840.10008.1.2.1")
+    for number, block in enumerate(blocks("python")):
+        kind = "server" if is_server(block) else f"block{number}"
+        (tmp_path / f"{kind}.py").write_text(block.replace("11112", str(port)))
+    return tmp_path
+
+
+@pytest.fixture
+def server(study: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "server.py"],
+        cwd=study,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "listening" in line, process.stderr.read() if process.stderr else ""
+        yield process
+        process.send_signal(signal.SIGINT)
+
+
+def test_python_blocks(study: Path, server: subprocess.Popen[str]) -> None:
+    scripts = sorted(study.glob("block*.py"))
+    assert len(scripts) == len(blocks("python")) - 1
+    said = ""
+    for script in scripts:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script], cwd=study, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{script.read_text()}\n{done.stdout}\n{done.stderr}"
+        said += done.stdout
+    assert "C-ECHO answered 0000" in said
+    assert len(list((study / "received").glob("*.dcm"))) == 2
+    assert (study / "edited.dcm").stat().st_size > 0
+
+
+def test_ten_lines() -> None:
+    scu, scp = blocks("python")[:2]
+    for block in (scu, scp):
+        assert len([line for line in block.splitlines() if line.strip()]) <= 10
+
+
+def test_commands_exist() -> None:
+    from dicomcore.cli.program import COMMANDS
+
+    shown = re.findall(r"^\$ dicomcore (\w+)", "".join(blocks("console")), re.MULTILINE)
+    assert set(shown) == set(COMMANDS)
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^\$ make (\w+)", "".join(blocks("console")), re.MULTILINE)) <= set(targets)
+
+
+def test_named_files_exist() -> None:
+    for path in re.findall(r"`((?:dicomcore|tests|benchmarks|pyx)(?:/[\w.]+)*)`", README.read_text()):
+        assert (ROOT / path).exists(), path
