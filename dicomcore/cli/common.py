@@ -7,13 +7,15 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from dicomcore.errors import DicomError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "association_limits",
@@ -32,6 +34,8 @@ Command = Callable[..., Any]
 
 def to_terminal(*, stderr: bool = False) -> Console:
     """A console on standard output or error; plain text when that is no terminal."""
+    from rich.console import Console
+
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 

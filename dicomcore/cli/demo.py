@@ -1,102 +1,15 @@
-"""``demo``: the main job end to end: make a study, send it over real associations, read it back, show it."""
+"""``demo``: the main job end to end, on this machine; the work is in `showcase`."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import click
-import numpy as np
-from rich.columns import Columns
-from rich.console import Console
 
-from dicomcore.cli.common import count, failing, print_json, to_terminal, verbose_option
-from dicomcore.cli.picture import ct_with_dose, picture
-from dicomcore.cli.store import Report, find_headers, send
-from dicomcore.cli.summary import study_table
-from dicomcore.data.dataset import Dataset
-from dicomcore.data.files import dcmread
-from dicomcore.net import AE
-from dicomcore.rt.dose import Dose
-from dicomcore.rt.phantom import Settings, iter_study
-from dicomcore.services.storage import StorageSCP
-from dicomcore.services.verification import VerificationSCP
-from dicomcore.vocab.sop_classes import VERIFICATION
-from dicomcore.vocab.syntaxes import EXPLICIT_LE
+from dicomcore.cli.common import failing, print_json, to_terminal, verbose_option
 
 __all__ = ["demo_command"]
-
-HOST = "127.0.0.1"
-PICTURE = 64  # cells across
-
-Objects = list[tuple[Path, Dataset]]
-
-
-@contextmanager
-def step(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """A line that says what was done, once it is done, and how long it took; the body may say more."""
-    more: list[str] = []
-    started = perf_counter()
-    yield more.append
-    seconds = perf_counter() - started
-    detail = f"[dim]{' '.join(more)}[/dim]" if more else ""
-    console.print(f" [green]✓[/green] {text:<44} [cyan]{seconds * 1000:7.0f} ms[/cyan]  {detail}")
-
-
-def _make(folder: Path, slices: int) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for ds in iter_study(Settings(slices=slices, moment=datetime.now().replace(microsecond=0))):
-        path = folder / f"{ds.Modality}.{int(ds.get('InstanceNumber') or 1):03}.dcm"
-        ds.save_as(path, transfer_syntax=EXPLICIT_LE.uid)
-        paths.append(path)
-    return paths
-
-
-def _exchange(console: Console, sent: list[Path], received: Path) -> Report:
-    """Serve on a free port, send the images and the radiotherapy objects on an association each."""
-    report = Report()
-    storage = StorageSCP(received)
-    with AE("DEMO-SCP").serve(port=0, host=HOST, services=[VerificationSCP(), storage]) as server:
-        console.print(f"   storage server [bold]DEMO-SCP[/bold] on {HOST}:{server.port}")
-        headers, _ = find_headers(sent)
-        images = [header for header in headers if Path(header.path).name.startswith("CT.")]
-        others = [header for header in headers if header not in images]
-        with (
-            step(console, "C-ECHO") as say,
-            AE("DEMO-SCU").associate(HOST, server.port, called_ae="DEMO-SCP", contexts=[VERIFICATION]) as association,
-        ):
-            say(f"status {association.c_echo():04X}")
-        for name, batch in (("CT images", images), ("radiotherapy objects", others)):
-            started = perf_counter()
-            with (
-                step(console, f"C-STORE of {len(batch)} {name}") as say,
-                AE("DEMO-SCU").associate(HOST, server.port, called_ae="DEMO-SCP", contexts=batch) as association,
-            ):
-                report.outcomes += list(send(association, batch))
-                say(f"status {sorted({outcome.text for outcome in report.outcomes})[0]}")
-            report.seconds += perf_counter() - started
-    for outcome in report.outcomes:
-        if not outcome.stored:
-            raise click.ClickException(f"{outcome.header.path}: {outcome.text}")
-    return report
-
-
-def _read_back(sent: list[Path], received: Path) -> tuple[Objects, int]:
-    """The stored objects in the order sent, and how many of them equal what was sent, element by element."""
-    objects, equal = [], 0
-    for path in sent:
-        original = dcmread(path)
-        copy = received / f"{original.SOPInstanceUID}.dcm"
-        ds = dcmread(copy)
-        equal += ds == original
-        objects.append((copy, ds))
-    return objects, equal
 
 
 @click.command("demo")
@@ -114,63 +27,12 @@ def demo_command(out: Path | None, slices: int, as_json: bool) -> None:
       dicomcore demo
       dicomcore demo --slices 100 --out /tmp/study
     """
-    console = Console(quiet=True) if as_json else to_terminal()
+    from dicomcore.cli.showcase import run_demo
+
+    console = to_terminal()
+    console.quiet = as_json
     with failing():
         folder = out or Path(tempfile.mkdtemp(prefix="dicomcore-demo-"))
-        console.print("\n[bold]dicomcore[/bold] demo: a radiotherapy study made, sent, stored and read back\n")
-        with step(console, "study made") as say:
-            sent = _make(folder / "sent", slices)
-            say(count(len(sent), "object"))
-        received = folder / "received"
-        report = _exchange(console, sent, received)
-        with step(console, "stored files read back") as say:
-            objects, equal = _read_back(sent, received)
-            say(f"{equal} of {len(objects)} equal what was sent")
-        figures = _show(console, objects)
-        amounts = {
-            "objects": len(objects),
-            "equal": equal,
-            "bytes": report.length,
-            "seconds": round(report.seconds, 6),
-            "megabytes_per_second": round(report.rate, 3),
-            "folder": str(received.resolve()),
-        }
+        figures = run_demo(console, folder, slices)
     if as_json:
-        print_json(amounts | figures)
-    amount = f"{report.length / 1e6:.1f} MB sent and stored in {report.seconds * 1000:.0f} ms"
-    console.print(
-        f"\n [bold green]{count(len(objects), 'object')}[/bold green], {amount}: "
-        f"[bold green]{report.rate:.0f} MB/s[/bold green]\n files are in {received.resolve()}\n"
-    )
-    if equal < len(objects):
-        raise click.ClickException(f"{len(objects) - equal} stored objects differ from what was sent")
-
-
-def _show(console: Console, objects: Objects) -> dict[str, Any]:
-    """Decode an image and the dose, print the table and, on a colour terminal, pictures. Answers figures of both."""
-    images = [ds for _, ds in objects if ds.Modality == "CT"]
-    image = images[len(images) // 2]
-    with step(console, "CT image decoded") as say:
-        pixels = image.pixel_array
-        hounsfield = pixels * float(image.RescaleSlope) + float(image.RescaleIntercept)
-        low, high = float(hounsfield.min()), float(hounsfield.max())
-        say(f"{pixels.shape[0]} x {pixels.shape[1]} {pixels.dtype}, {low:.0f} to {high:.0f} HU")
-    with step(console, "dose grid decoded") as say:
-        dose = Dose(next(ds for _, ds in objects if ds.Modality == "RTDOSE"))
-        grid = dose.grid(np.float32)
-        peak = dose.geometry.positions(np.argwhere(grid == grid.max())[:1])[0]
-        say(f"{grid.size:,} voxels, maximum {grid.max():.2f} Gy at ({', '.join(f'{mm:g}' for mm in peak)}) mm")
-    console.print()
-    console.print(study_table(objects))
-    if console.color_system in ("truecolor", "256") and console.width >= 40:
-        size = min(PICTURE, (console.width - 2) // 2 if console.width < 2 * PICTURE + 2 else PICTURE)
-        console.print()
-        console.print(Columns([picture(one) for one in ct_with_dose(image, dose, size)], padding=(0, 1)))
-        z = float(image.ImagePositionPatient[2])
-        console.print(f" [dim]slice at z = {z:g} mm, and the planned dose on it[/dim]")
-    return {
-        "image_shape": list(pixels.shape),
-        "image_range_hu": [low, high],
-        "dose_shape": list(grid.shape),
-        "dose_maximum_gy": round(float(grid.max()), 4),
-    }
+        print_json(figures)

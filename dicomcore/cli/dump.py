@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dicomcore.cli.common import failing, to_terminal, verbose_option
-from dicomcore.data.dataset import Dataset
-from dicomcore.data.files import dcmread
 from dicomcore.errors import DicomError
 from dicomcore.vocab.tag import parse_tag
+
+if TYPE_CHECKING:
+    from dicomcore.data.dataset import Dataset
 
 __all__ = ["dump_command", "json_command"]
 
@@ -45,6 +47,8 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
       dicomcore dump plan.dcm
       dicomcore dump --tag PatientName --tag BeamSequence *.dcm
     """
+    from dicomcore.data.files import dcmread
+
     out, bad = to_terminal(), 0
     for path in files:
         try:
@@ -63,7 +67,7 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
 def _selected(ds: Dataset, tags: tuple[int, ...]) -> str:
     if not tags:
         return str(ds)
-    chosen = Dataset()
+    chosen = type(ds)()
     for tag in tags:
         if tag in ds:
             chosen.add(ds[tag])
@@ -82,6 +86,8 @@ def json_command(file: Path, indent: int | None) -> None:
       dicomcore json --indent 2 plan.dcm
       dicomcore json plan.dcm | jq '."00100010".Value[0].Alphabetic'
     """
+    from dicomcore.data.files import dcmread
+
     with failing():
         text = dcmread(file).to_json()
     click.echo(text if indent is None else json.dumps(json.loads(text), indent=indent, ensure_ascii=False))

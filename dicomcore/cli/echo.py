@@ -7,9 +7,6 @@ from time import perf_counter
 import click
 
 from dicomcore.cli.common import association_limits, failing, peer_options, print_json, verbose_option
-from dicomcore.net import AE
-from dicomcore.vocab.sop_classes import VERIFICATION
-from dicomcore.vocab.status import StatusCategory, category, describe
 
 __all__ = ["echo_command"]
 
@@ -30,6 +27,10 @@ def echo_command(
     Example:
       dicomcore echo localhost 11112 --called PACS
     """
+    from dicomcore.net import AE
+    from dicomcore.vocab.sop_classes import VERIFICATION
+    from dicomcore.vocab.status import StatusCategory, category, describe
+
     with failing():
         started = perf_counter()
         ae = AE(calling, limits=association_limits(timeout))

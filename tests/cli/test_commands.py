@@ -111,7 +111,7 @@ def test_wrong_usage_is_two(arguments: tuple[str, ...]) -> None:
 def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     code = (
         f"import sys\nsys.modules[{missing!r}] = None\nfrom dicomcore.cli import main\n"
-        "sys.argv = ['dicomcore', 'dump', 'x']\nmain()"
+        "sys.argv = ['dicomcore', 'demo']\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=ANSWER, check=False)
     assert done.returncode == 1
