@@ -9,13 +9,21 @@ from cpython.float cimport PyFloat_FromDouble
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_FromLong, PyLong_FromLongLong, PyLong_FromUnsignedLong, PyLong_FromUnsignedLongLong
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
+cdef extern from *:
+    """
+    static inline PyObject *dc_new_float(PyTypeObject *type, double value) {
+        PyObject *made = type->tp_alloc(type, 0);
+        if (made != NULL) ((PyFloatObject *)made)->ob_fval = value;
+        return made;
+    }
+    """
+    object dc_new_float(PyTypeObject *type, double value)  # skips float.__new__, which makes a second float
+
 cdef extern from "Python.h":
-    ctypedef struct PyFloatObject:
-        double ob_fval
     ctypedef object (*richcmpfunc)(object, object, int)
     PyTypeObject PyFloat_Type
     object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
@@ -138,30 +146,31 @@ cdef class MultiValue(list):
 cdef class DS(float):
     """A decimal string: a float that remembers how it was written; ``original_string`` exists when made from text."""
 
-    cdef object text  # the string itself, or the bytes that hold it at start:stop
+    # The string itself, or the bytes that hold it at start:stop; NULL when made from a number. A bare pointer, since
+    # neither can be part of a cycle and millions of these should cost the collector nothing. No cdef method either: a
+    # table of methods would have to be set where `dc_new_float` makes one.
+    cdef PyObject *text
     cdef uint32_t start
     cdef uint32_t stop
 
     def __init__(self, value=0.0):
         if isinstance(value, str):
-            self.text = value.strip()
-        elif isinstance(value, DS):
-            self.text = (<DS>value).get_text()
+            hold(self, value.strip())
+        elif isinstance(value, DS) and (<DS>value).text != NULL:
+            hold(self, text_of(<DS>value))
 
-    cdef object get_text(self):
-        if isinstance(self.text, bytes):
-            self.text = (<bytes>self.text)[self.start:self.stop].decode("latin-1")
-        return self.text
+    def __dealloc__(self):
+        Py_XDECREF(self.text)
 
     @property
     def original_string(self):
-        text = self.get_text()
+        text = text_of(self)
         if text is None:
             raise AttributeError("this value was not made from text")
         return text
 
     def __str__(self):
-        text = self.get_text()
+        text = text_of(self)
         return float.__repr__(self) if text is None else text
 
     def __repr__(self):
@@ -179,7 +188,7 @@ cdef class DS(float):
         return (<richcmpfunc>PyFloat_Type.tp_richcompare)(self, other, operation)
 
     def __reduce__(self):
-        text = self.get_text()
+        text = text_of(self)
         return DS, (float(self) if text is None else text,)
 
     def __copy__(self):
@@ -189,9 +198,26 @@ cdef class DS(float):
         return self
 
 
+cdef void hold(DS self, object text) noexcept:
+    cdef PyObject *before = self.text
+    Py_INCREF(text)
+    self.text = <PyObject *>text
+    Py_XDECREF(before)
+
+
+cdef object text_of(DS self):
+    """What the number was made from, None when it was not made from text."""
+    if self.text == NULL:
+        return None
+    if isinstance(<object>self.text, bytes):
+        hold(self, (<bytes><object>self.text)[self.start:self.stop].decode("latin-1"))
+    return <object>self.text
+
+
 cdef inline object new_ds(double value, object text, uint32_t start, uint32_t stop):
-    cdef DS made = DS.__new__(DS, value)
-    made.text = text
+    cdef DS made = <DS>dc_new_float(<PyTypeObject *>DS, value)
+    Py_INCREF(text)
+    made.text = <PyObject *>text
     made.start = start
     made.stop = stop
     return made
