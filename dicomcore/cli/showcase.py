@@ -15,17 +15,17 @@ from rich.console import Console
 
 from dicomcore.cli.common import count
 from dicomcore.cli.picture import ct_with_dose, picture
-from dicomcore.cli.sending import Report, find_headers, send
 from dicomcore.cli.summary import study_table
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.errors import ServiceError
-from dicomcore.net import AE
+from dicomcore.net import AE, store
 from dicomcore.rt.dose import Dose
 from dicomcore.rt.phantom import Settings, iter_study
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.status import describe
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
 __all__ = ["run_demo"]
@@ -57,33 +57,28 @@ def _make(folder: Path, slices: int) -> list[Path]:
     return paths
 
 
-def _exchange(console: Console, sent: list[Path], received: Path) -> Report:
-    """Serve on a free port, send the images and the radiotherapy objects on an association each."""
-    report = Report()
+def _exchange(console: Console, sent: list[Path], received: Path) -> tuple[int, float]:
+    """Serve on a free port, send images and radiotherapy objects on an association each. Bytes stored, and seconds."""
+    length, seconds = 0, 0.0
     storage = StorageSCP(received)
     with AE("DEMO-SCP").serve(port=0, host=HOST, services=[VerificationSCP(), storage]) as server:
         console.print(f"   storage server [bold]DEMO-SCP[/bold] on {HOST}:{server.port}")
-        headers, _ = find_headers(sent)
-        images = [header for header in headers if Path(header.path).name.startswith("CT.")]
-        others = [header for header in headers if header not in images]
         with (
             step(console, "C-ECHO") as say,
             AE("DEMO-SCU").associate(HOST, server.port, called_ae="DEMO-SCP", contexts=[VERIFICATION]) as association,
         ):
-            say(f"status {association.c_echo():04X}")
+            say(describe(association.c_echo()))
+        images = [path for path in sent if path.name.startswith("CT.")]
+        others = [path for path in sent if path not in images]
         for name, batch in (("CT images", images), ("radiotherapy objects", others)):
-            started = perf_counter()
-            with (
-                step(console, f"C-STORE of {len(batch)} {name}") as say,
-                AE("DEMO-SCU").associate(HOST, server.port, called_ae="DEMO-SCP", contexts=batch) as association,
-            ):
-                report.outcomes += list(send(association, batch))
-                say(f"status {sorted({outcome.text for outcome in report.outcomes})[0]}")
-            report.seconds += perf_counter() - started
-    for outcome in report.outcomes:
-        if not outcome.stored:
-            raise ServiceError(f"{outcome.header.path}: {outcome.text}", answer=outcome.status)
-    return report
+            with step(console, f"C-STORE of {len(batch)} {name}") as say:
+                report = store(batch, (HOST, server.port), called_ae="DEMO-SCP", calling_ae="DEMO-SCU")
+                say(describe(report.results[0].status or 0, "C-STORE"))
+            for result in report.failed:
+                raise ServiceError(str(result), answer=result.status)
+            length += report.bytes_stored
+            seconds += report.seconds
+    return length, seconds
 
 
 def _read_back(sent: list[Path], received: Path) -> tuple[Objects, int]:
@@ -108,24 +103,25 @@ def run_demo(console: Console, folder: Path, slices: int) -> dict[str, Any]:
         sent = _make(folder / "sent", slices)
         say(count(len(sent), "object"))
     received = folder / "received"
-    report = _exchange(console, sent, received)
+    length, seconds = _exchange(console, sent, received)
+    rate = length / 1e6 / seconds
     with step(console, "stored files read back") as say:
         objects, equal = _read_back(sent, received)
         say(f"{equal} of {len(objects)} equal what was sent")
     if equal < len(objects):
         raise ServiceError(f"{len(objects) - equal} stored objects differ from what was sent")
     figures = _show(console, objects)
-    amount = f"{report.length / 1e6:.1f} MB sent and stored in {report.seconds * 1000:.0f} ms"
+    amount = f"{length / 1e6:.1f} MB sent and stored in {seconds * 1000:.0f} ms"
     console.print(
         f"\n [bold green]{count(len(objects), 'object')}[/bold green], {amount}: "
-        f"[bold green]{report.rate:.0f} MB/s[/bold green]\n files are in {received.resolve()}\n"
+        f"[bold green]{rate:.0f} MB/s[/bold green]\n files are in {received.resolve()}\n"
     )
     return {
         "objects": len(objects),
         "equal": equal,
-        "bytes": report.length,
-        "seconds": round(report.seconds, 6),
-        "megabytes_per_second": round(report.rate, 3),
+        "bytes": length,
+        "seconds": round(seconds, 6),
+        "megabytes_per_second": round(rate, 3),
         "folder": str(received.resolve()),
         **figures,
     }

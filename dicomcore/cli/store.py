@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +20,7 @@ from dicomcore.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from dicomcore.cli.sending import Report
-    from dicomcore.data.part10 import FileHeader
-    from dicomcore.net import AE
+    from dicomcore.net import StoreReport, StoreResult
 
 __all__ = ["store_command"]
 
@@ -41,54 +39,53 @@ def store_command(
     Example:
       dicomcore store localhost 11112 study/ plan.dcm --called PACS
     """
-    from dicomcore.cli.sending import find_headers
-    from dicomcore.net import AE
+    from dicomcore.net import store
 
     with failing():
-        headers, skipped = find_headers(paths)
-        for file, reason in skipped:
-            click.echo(f"passed over {file}: {reason}", err=True)
-        if not headers:
-            raise click.ClickException("no DICOM file found")
-        report = _run(AE(calling, limits=association_limits(timeout)), host, port, called, headers)
-    for outcome in report.outcomes:
-        if not outcome.stored or outcome.status:
-            click.echo(f"{outcome.header.path}: {outcome.text}", err=True)
-    stored = len(report.stored)
+
+        def send(progress: Callable[[StoreResult], None] | None) -> StoreReport:
+            limits = association_limits(timeout)
+            return store(paths, (host, port), called_ae=called, calling_ae=calling, limits=limits, progress=progress)
+
+        report = _watched(send, paths) if on_terminal() else send(None)
+    named = [file for file, _ in report.skipped if Path(file) in paths]
+    for file, reason in report.skipped:
+        click.echo(f"passed over {file}: {reason}", err=True)
+    for result in report.results:
+        if result.status != 0:
+            click.echo(f"{_path(result)}: {_told(result)}", err=True)
+    if not report.results:
+        raise click.ClickException("no DICOM file found")
+    stored, megabytes, seconds = len(report.stored), report.bytes_stored / 1e6, max(report.seconds, 1e-9)
     if as_json:
-        totals = {"stored": stored, "failed": len(headers) - stored, "bytes": report.length}
-        rates = {"seconds": round(report.seconds, 6), "megabytes_per_second": round(report.rate, 3)}
-        rows = [outcome.as_json() for outcome in report.outcomes]
+        totals = {"stored": stored, "failed": len(report.failed), "bytes": report.bytes_stored}
+        rates = {"seconds": round(seconds, 6), "megabytes_per_second": round(megabytes / seconds, 3)}
+        rows = [{"path": _path(row), "status": row.status, "result": _told(row)} for row in report.results]
         print_json({"host": host, "port": port, "called": called, **totals, **rates, "objects": rows})
     else:
-        objects = count(stored, "object") if stored == len(headers) else f"{stored} of {len(headers)} objects"
-        amounts = f"{report.length / 1e6:.1f} MB in {report.seconds:.2f} s, {report.rate:.1f} MB/s"
+        objects = f"{stored} of {len(report.results)} objects" if report.failed else count(stored, "object")
+        amounts = f"{megabytes:.1f} MB in {seconds:.2f} s, {megabytes / seconds:.1f} MB/s"
         click.echo(f"{called} at {host}:{port} stored {objects}: {amounts}")
-    if stored < len(headers):
+    if report.failed or named:
         raise click.exceptions.Exit(1)
 
 
-def _run(ae: AE, host: str, port: int, called: str, headers: list[FileHeader]) -> Report:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+def _path(result: StoreResult) -> str:
+    return str(getattr(result.source, "path", result.source))
 
-    from dicomcore.cli.sending import Report, send
-    from dicomcore.vocab.sop_classes import sop_classes
 
-    report = Report()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=to_terminal(stderr=True), transient=True, disable=not on_terminal()) as progress:
-        task = progress.add_task("connecting", total=sum(header.file_size for header in headers))
-        started = perf_counter()
-        with ae.associate(host, port, called_ae=called, contexts=headers) as association:
-            for outcome in send(association, headers):
-                report.outcomes.append(outcome)
-                row = sop_classes().get(outcome.header.sop_class_uid)
-                progress.update(task, advance=outcome.header.file_size, description=row.name if row else "object")
-        report.seconds = perf_counter() - started
-    return report
+def _told(result: StoreResult) -> str:
+    from dicomcore.vocab.status import describe
+
+    return str(result.error) if result.status is None else describe(result.status, "C-STORE")
+
+
+def _watched(send: Callable[[Callable[[StoreResult], None]], StoreReport], paths: tuple[Path, ...]) -> StoreReport:
+    """Send under a progress bar, which counts bytes of files."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file()]
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=to_terminal(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=sum(file.stat().st_size for file in files))
+        return send(lambda result: progress.advance(task, getattr(result.source, "file_size", 0)))
