@@ -153,6 +153,8 @@ class Association:
     def received(self, count: int) -> None:
         """This many bytes were received into the last ``buffer()``; never raises for what they are."""
         inbound = self._inbound
+        if not 0 <= count <= inbound.room:
+            raise LocalProtocolError(f"{count} bytes received where {inbound.room} were lent")
         inbound.received(count)
         if self._state is State.Sta7 and count:
             self._deadline = None  # the peer still sends: its time to answer starts anew

@@ -67,6 +67,11 @@ class Inbound:
         """Bytes of the block."""
         return len(self._block)
 
+    @property
+    def room(self) -> int:
+        """Bytes that the last `lend` made room for."""
+        return len(self._block) - self.stop
+
     def allow(self, largest: int) -> None:
         """From now on the block may grow to this size when it is filled."""
         self._largest = largest

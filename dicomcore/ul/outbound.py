@@ -59,6 +59,8 @@ class _Run:
         except TypeError:
             pass
         else:
+            if not view.c_contiguous:
+                raise LocalProtocolError("a payload must be contiguous")
             self.view = view if view.format == "B" and view.ndim == 1 else view.cast("B")
         self.position = 0
         self.stop = len(payload) if self.view is None else len(self.view)
