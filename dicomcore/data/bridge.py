@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from ..vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from ..vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transfer_syntax
 from .dataset import Dataset
 from .files import read_dataset, save_as
 from .writer import encode_group
@@ -31,20 +31,22 @@ def to_pydicom(dataset: Dataset) -> Any:
 
 def from_pydicom(dataset: Any) -> Dataset:
     """A Dataset with the elements of a pydicom one, and its file meta information when it has any."""
-    ours = _read(dataset)
     meta = getattr(dataset, "file_meta", None)
+    ours = _read(dataset, str(meta.get("TransferSyntaxUID", "")) if meta is not None else "")
     if meta is not None:
-        ours.file_meta = _read(meta)
+        ours.file_meta = _read(meta, "")
     return ours
 
 
-def _read(dataset: Any) -> Dataset:
+def _read(dataset: Any, uid: str) -> Dataset:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
-    encoding = _ENCODINGS.get(getattr(dataset, "original_encoding", (None, None)), EXPLICIT_LE)
+    encoding = _ENCODINGS.get(getattr(dataset, "original_encoding", (False, True)), EXPLICIT_LE)
     file = DicomBytesIO()
     file.is_little_endian = not encoding.big_endian
     file.is_implicit_VR = not encoding.explicit
     write_dataset(file, dataset)
-    return read_dataset(file.getvalue(), encoding.uid)
+    declared = transfer_syntax(uid)
+    is_same = (declared.explicit, declared.big_endian) == (encoding.explicit, encoding.big_endian)
+    return read_dataset(file.getvalue(), uid if uid and is_same and not declared.deflated else encoding.uid)

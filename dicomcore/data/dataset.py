@@ -410,8 +410,11 @@ class Dataset(Item):
     @property
     def transfer_syntax(self) -> UID:
         """How it is encoded: as ``file_meta`` was told, else as it was read, else Explicit VR Little Endian."""
-        if self._meta is not None and self._meta._edits.get(_TRANSFER_SYNTAX) is not None:
-            return UID(self._meta.TransferSyntaxUID)
+        meta, origin = self._meta, self._origin
+        if meta is not None:
+            was_read = origin is not None and meta._origin is not None and meta._origin.file is origin.file
+            if not was_read or meta._edits.get(_TRANSFER_SYNTAX) is not None:
+                return UID(meta._value(_TRANSFER_SYNTAX, None) or self._read_syntax())
         return UID(self._read_syntax())
 
     def _read_syntax(self) -> str:

@@ -62,7 +62,7 @@ _COERCE: dict[str, Callable[[Any], Any]] = {
     "AT": _number(parse_tag),
     "DS": _string_number(DS),
     "IS": _string_number(IS),
-    "PN": lambda value: value if value is None or isinstance(value, PersonName) else PersonName(value),
+    "PN": lambda value: value if value is None or isinstance(value, PersonName) else PersonName(_text(value)),
     "UI": lambda value: value if value is None or isinstance(value, UID) else UID(_text(value)),
 }
 _SPLITS = frozenset(code for code, row in VRS.items() if row.is_string and row.is_multi_valued)
@@ -214,7 +214,7 @@ def shown_value(element: Element, width: int = 0) -> str:
     if isinstance(value, UID):
         text = value.name
     elif isinstance(value, MultiValue):
-        text = "[" + ", ".join(map(_shown, value)) + "]"
+        text = "[" + ", ".join(str(one) if isinstance(one, (DS, IS)) else _shown(one) for one in value) + "]"
     else:
         text = _shown(value)
     return text if not width or len(text) <= width else text[: width - 3] + "..."

@@ -1,8 +1,8 @@
 """The DICOM JSON model (PS3.18 annex F), both ways.
 
-Promises: text is UTF-8, so Specific Character Set, where present, says ISO_IR 192; group lengths and file meta information
-are left out, as F.2.2 demands; numbers that JSON lacks are the strings NaN, Infinity and -Infinity. Byte values are inline
-unless the caller's handler gives a URI for them. Refuses (`EncodingError`): what is no such model.
+Promises: text is UTF-8, so Specific Character Set, where present, says ISO_IR 192; group lengths and the file meta
+information are left out, as F.2.2 demands; numbers that JSON lacks are the strings NaN, Infinity and -Infinity. Byte
+values are inline unless the caller's handler gives a URI for them. Refuses (`EncodingError`): what is no such model.
 """
 
 from __future__ import annotations
@@ -147,6 +147,5 @@ def _read_value(vr: str, value: Any) -> Any:
         return IS(value) if vr == "IS" else int(value)
     if vr in _DECIMALS:
         number = _NON_FINITE.get(value) if isinstance(value, str) else None
-        number = number if number is not None else DS(value) if vr == "DS" else float(value)
-        return number
+        return number if number is not None else DS(value) if vr == "DS" else float(value)
     return str(value)

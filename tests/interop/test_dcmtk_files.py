@@ -1,0 +1,72 @@
+"""Files against DCMTK: what we write dcmdump reads, what dcmconv writes we read, in every uncompressed syntax."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from dicomcore import Dataset, dcmread
+from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+
+FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
+NAMES = ["CT_small.dcm", "rtplan.dcm", "rtdose.dcm", "test-SR.dcm", "examples_overlay.dcm", "waveform_ecg.dcm"]
+FLAGS = {IMPLICIT_LE: "+ti", EXPLICIT_LE: "+te", EXPLICIT_BE: "+tb", DEFLATED_LE: "+td"}
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if line.startswith("E:")], done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("syntax", FLAGS, ids=lambda one: one.keyword)
+@pytest.mark.parametrize("name", NAMES)
+def test_dcmdump_reads_what_we_write(name, syntax, tmp_path: Path, peer):
+    path = tmp_path / "ours.dcm"
+    ds = dcmread(FOLDER / name)
+    ds.PatientComments = "edited"
+    ds.save_as(path, syntax.uid)
+    text = run(peer("dcmdump"), "-q", "+L", str(path))
+    assert "[edited]" in text
+    assert text.count("\n(") >= len(ds) - 1
+
+
+@pytest.mark.parametrize("syntax", FLAGS, ids=lambda one: one.keyword)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("lengths", ["+e", "-e"])
+def test_we_read_what_dcmconv_writes(name, syntax, lengths, tmp_path: Path, peer):
+    original = tmp_path / "original.dcm"
+    dcmread(FOLDER / name).save_as(original, EXPLICIT_LE.uid)
+    path = tmp_path / "theirs.dcm"
+    run(peer("dcmconv"), "-q", FLAGS[syntax], lengths, str(original), str(path))
+    ds = dcmread(path)
+    assert ds.transfer_syntax == syntax.uid
+    assert ds.check() == []
+    back = tmp_path / "back.dcm"
+    ds.save_as(back)
+    assert back.read_bytes() == path.read_bytes()
+    ds.save_as(back, EXPLICIT_LE.uid)
+    run(peer("dcmconv"), "-q", "+te", lengths, str(path), str(tmp_path / "again.dcm"))
+    assert dcmread(back) == dcmread(tmp_path / "again.dcm")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_as_dcm2json(name, tmp_path: Path, peer):
+    ds = dcmread(FOLDER / name)
+    theirs = json.loads(run(peer("dcm2json"), "-q", str(FOLDER / name)))
+    ours = json.loads(ds.to_json())
+    theirs = {key: row for key, row in theirs.items() if not key.startswith("0002") and not key.endswith("0000")}
+    assert ours.keys() == theirs.keys()
+    for key, row in theirs.items():
+        if row["vr"] == ours[key]["vr"] and key != "00080005" and "Value" in row and row["vr"] not in ("SQ", "PN"):
+            assert [str(one) for one in ours[key]["Value"]] == [str(one) for one in row["Value"]] or row["vr"] in (
+                "DS",
+                "FL",
+                "FD",
+            ), key
+    assert Dataset.from_json(ours).to_json() == ds.to_json()
