@@ -1,5 +1,5 @@
 # Header only. Loads, stores and swaps of unaligned integers in either byte order. Compilers turn the shifts into one
-# move (and one swap). The caller has checked the bounds: see cursor.pxd for reads that check.
+# move (and one swap). The caller has checked the bounds.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -14,12 +14,6 @@ cdef inline uint32_t load_u32(const uint8_t *p, bint big) noexcept nogil:
     if big:
         return (<uint32_t>p[0] << 24) | (<uint32_t>p[1] << 16) | (<uint32_t>p[2] << 8) | p[3]
     return (<uint32_t>p[3] << 24) | (<uint32_t>p[2] << 16) | (<uint32_t>p[1] << 8) | p[0]
-
-
-cdef inline uint64_t load_u64(const uint8_t *p, bint big) noexcept nogil:
-    if big:
-        return (<uint64_t>load_u32(p, True) << 32) | load_u32(p + 4, True)
-    return (<uint64_t>load_u32(p + 4, False) << 32) | load_u32(p, False)
 
 
 cdef inline uint32_t load_tag(const uint8_t *p, bint big) noexcept nogil:

@@ -1,5 +1,5 @@
-# Header only. A checked read position over bytes somebody else owns, and the one place that knows the three shapes of a
-# data element header (PS3.5 7.1.2, 7.1.3). `read_` answers STATUS_SHORT and moves nothing when the bytes do not suffice.
+# Header only. The one place that knows the three shapes of a data element header (PS3.5 7.1.2, 7.1.3) and reads one only
+# where its bytes are: `view_header` answers STATUS_SHORT when they do not suffice.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -49,11 +49,6 @@ cdef enum VRForm:
     FORM_BINARY = 3  # not text: the element was written without a VR in an explicit data set
 
 
-ctypedef struct Cursor:
-    const uint8_t *at
-    const uint8_t *stop
-
-
 ctypedef struct Header:
     uint32_t tag
     uint32_t length     # UNDEFINED when FFFFFFFF
@@ -62,42 +57,10 @@ ctypedef struct Header:
     uint8_t form        # VRForm
 
 
-cdef inline void cursor_over(Cursor *c, const uint8_t *data, size_t length) noexcept nogil:
-    c.at = data
-    c.stop = data + length
-
-
-cdef inline size_t cursor_left(const Cursor *c) noexcept nogil:
-    return <size_t>(c.stop - c.at)
-
-
-cdef inline Status cursor_skip(Cursor *c, size_t length) noexcept nogil:
-    if cursor_left(c) < length:
-        return STATUS_SHORT
-    c.at += length
-    return STATUS_OK
-
-
-cdef inline Status read_u16(Cursor *c, bint big, uint16_t *out) noexcept nogil:
-    if cursor_left(c) < 2:
-        return STATUS_SHORT
-    out[0] = load_u16(c.at, big)
-    c.at += 2
-    return STATUS_OK
-
-
-cdef inline Status read_u32(Cursor *c, bint big, uint32_t *out) noexcept nogil:
-    if cursor_left(c) < 4:
-        return STATUS_SHORT
-    out[0] = load_u32(c.at, big)
-    c.at += 4
-    return STATUS_OK
-
-
 cdef inline VRForm vr_form(uint8_t first, uint8_t second) noexcept nogil:
-    cdef uint32_t i = <uint32_t>first - 65u
-    cdef uint32_t j = <uint32_t>second - 65u
-    if i < 26 and j < 26:
+    cdef int i = <int>first - 65
+    cdef int j = <int>second - 65
+    if 0 <= i < 26 and 0 <= j < 26:
         if (dc_vr_short[i] >> j) & 1:
             return FORM_SHORT
         if (dc_vr_long[i] >> j) & 1:
@@ -129,11 +92,3 @@ cdef inline Status view_header(const uint8_t *p, size_t left, bint explicit, bin
     out.vr = 0
     out.length = load_u32(p + 4, big)
     return STATUS_OK
-
-
-cdef inline Status read_header(Cursor *c, bint explicit, bint big, Header *out) noexcept nogil:
-    """`view_header` and move past it, to the first byte of the value."""
-    cdef Status status = view_header(c.at, cursor_left(c), explicit, big, out)
-    if status == STATUS_OK:
-        c.at += out.size
-    return status

@@ -14,27 +14,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 
 from cursor cimport (
-    FORM_ALIEN,
-    FORM_BINARY,
-    TAG_ITEM,
-    TAG_ITEM_END,
-    TAG_PIXEL_DATA,
-    TAG_SEQUENCE_END,
-    UNDEFINED,
-    VR_SQ,
-    VR_UN,
-    Header,
+    FORM_ALIEN, FORM_BINARY, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, Header,
     view_header,
 )
 from status cimport (
-    STATUS_COUNT,
-    STATUS_DEPTH,
-    STATUS_LENGTH,
-    STATUS_MALFORMED,
-    STATUS_MEMORY,
-    STATUS_OK,
-    STATUS_SHORT,
-    Status,
+    STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
 
 DONE = <int>STATUS_OK
@@ -124,7 +108,6 @@ ctypedef struct Scan:
     bint done
     size_t fault_count
     Fault faults[8]      # one step makes at most five
-
 
 
 cdef inline void _fault(Scan *s, uint32_t code, uint64_t offset, uint32_t tag, uint32_t claimed,
@@ -670,7 +653,7 @@ cdef class Scanner:
     def faults(self) -> list:
         """What was queued: (code, offset, tag, claimed, available, steps). ``steps`` leads there: tag, item number, tag ..."""
         cdef Scan *s = &self.scan
-        cdef size_t i, k
+        cdef size_t i
         cdef list queued = [], steps
         cdef Fault *fault
         for i in range(s.fault_count):

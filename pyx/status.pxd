@@ -4,10 +4,9 @@
 cdef enum Status:
     STATUS_OK = 0
     STATUS_SHORT = 1      # the bytes at hand end before the thing that is read; more may follow
-    STATUS_OVERRUN = 2    # a length claims more than its parent (or the source) holds
-    STATUS_DEPTH = 3      # more nesting than Limits.nesting_depth
-    STATUS_COUNT = 4      # more things than Limits.element_count
-    STATUS_LENGTH = 5     # a value longer than Limits.value_length, or a result longer than its field or buffer
-    STATUS_MEMORY = 6     # malloc said no
-    STATUS_MALFORMED = 7  # bytes that the standard does not allow here
+    STATUS_DEPTH = 2      # more nesting than Limits.nesting_depth
+    STATUS_COUNT = 3      # more things than Limits.element_count
+    STATUS_LENGTH = 4     # a value longer than Limits.value_length, or a result longer than its field or buffer
+    STATUS_MEMORY = 5     # malloc said no
+    STATUS_MALFORMED = 6  # bytes that the standard does not allow here
     STATUS_OWN = 16

@@ -20,7 +20,7 @@ __all__ = ["UNDEFINED_LENGTH", "ElementIndex", "ItemSpan", "items", "read_index"
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _VR_UN = 0x554E
 _FIRST_BLOCK = 4 * 1024  # after a hop over a value: a few headers are wanted
-_LAST_BLOCK = 1024 * 1024  # in a run of headers blocks double up to this
+_LAST_BLOCK = 1024 * 1024  # where headers lie close together blocks double up to this
 
 # what the kernel reports (FaultCode in scan.pyx): words over {tag}, {vr}, {claimed}, {available}; and the clause
 _FAULTS = {
@@ -118,7 +118,8 @@ def _scan(
             length = _FIRST_BLOCK
             while status == NEED:
                 position = scanner.position
-                length = min(length * 2, _LAST_BLOCK) if position <= offset + len(block) else _FIRST_BLOCK
+                near = position <= offset + 2 * len(block)  # as far again as the block was long
+                length = min(length * 2, _LAST_BLOCK) if near else _FIRST_BLOCK
                 block, offset = opened.view(position, min(length, stop - position)), position
                 status = scanner.feed(block, offset)
                 if status == FAULT:
