@@ -38,8 +38,8 @@ def pixel_array(ds: Dataset) -> Array:
             hint="the fragments can be read with ds.PixelData",
         )
     view = ds.view(model.keyword)
-    words = syntax.big_endian and ds[model.keyword].VR == "OW"
-    return decode_native(view, model.check_length(len(view)), big_endian=syntax.big_endian, words=words)
+    words = ds.is_big_endian and ds[model.keyword].VR == "OW"
+    return decode_native(view, model.check_length(len(view)), big_endian=ds.is_big_endian, words=words)
 
 
 def decode_native(view: Buffer, model: ImageModel, *, big_endian: bool = False, words: bool = False) -> Array:

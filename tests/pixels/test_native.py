@@ -251,6 +251,18 @@ def test_pixels_survive_every_native_transfer_syntax(syntax: str, bits: int, tmp
         np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "x.dcm").pixel_array, values)
 
 
+def test_a_new_transfer_syntax_in_the_meta_leaves_the_pixels_alone(pydicom_data: list[Path], tmp_path: Path) -> None:
+    """Bytes have the order of the file that was read, edited or not, until they are saved."""
+    ds = dcmread(next(path for path in pydicom_data if path.name == "MR_small_expb.dcm"))
+    values = ds.pixel_array
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    np.testing.assert_array_equal(ds.pixel_array, values)
+    ds.PixelData = (values + 1).astype(values.dtype).tobytes()
+    np.testing.assert_array_equal(ds.pixel_array, values + 1)
+    ds.save_as(tmp_path / "x.dcm")
+    np.testing.assert_array_equal(dcmread(tmp_path / "x.dcm").pixel_array, values + 1)
+
+
 @given(
     changes=st.dictionaries(
         st.sampled_from(["Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation",
