@@ -29,6 +29,7 @@ from dicomcore.errors import EncodingError, Issue
 from dicomcore.vocab.tag import Tag
 from dicomcore.vocab.uids import UID
 from dicomcore.vocab.vr import VRS
+from tests.reference import values as twin
 
 NUMBERS = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 
@@ -150,6 +151,54 @@ def test_no_bytes_fail(vr: str, raw: bytes, big: bool) -> None:
     assert repr(decode(vr, b"1\\" + raw, big, ()))
 
 
+def plain(value: Any) -> Any:
+    """A value in the twin's terms."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, DS):
+        return float(value), value.original_string
+    if isinstance(value, IS):
+        return int(value), value.original_string
+    return int(value) if isinstance(value, Tag) else value
+
+
+PIECES = st.sampled_from(
+    [
+        *"0123456789+-.eE ^=",
+        *"\\\\\\\\",
+        "\0",
+        "\t",
+        "\n",
+        "1.25",
+        "-7",
+        "007",
+        "1e5",
+        "12345678901234567",
+        "abc",
+        "é",
+        "x" * 9,
+    ]
+)
+
+
+@given(st.sampled_from([vr for vr in VRS if vr != "SQ"]), st.lists(PIECES, max_size=8), st.booleans())
+def test_fields_read_as_in_the_twin(vr: str, pieces: list[str], big: bool) -> None:
+    raw = "".join(pieces).encode("iso8859_1")
+    value, expected = decode(vr, raw, big, ()), twin.decode(vr, raw, big)
+    if expected is not None:
+        assert repr(plain(value)) == repr(expected)
+    else:
+        assert value is None or not isinstance(plain(value), tuple)
+
+
+@given(st.sampled_from(["DS", "IS"]), st.lists(st.sampled_from([*"0123456789+-.eE \\"]), max_size=40))
+def test_number_strings_read_as_in_the_twin(vr: str, characters: list[str]) -> None:
+    raw = "".join(characters).encode("ascii")
+    expected = twin.decode(vr, raw, False)
+    if expected is not None:
+        assert repr(plain(decode(vr, raw, False, ()))) == repr(expected)
+
+
 def test_empty_values() -> None:
     assert empty_value("DS") is empty_value("US") is empty_value("OW") is None
     assert empty_value("CS") == "" == decode("LO", b"", False, ())
@@ -252,10 +301,10 @@ def test_what_is_no_integer_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", [DS("1.50"), DS(2.5), IS("007"), IS(7), MultiValue([1, 2]), PersonName("a^b")])
 def test_values_copy_and_pickle(value: Any) -> None:
-    for twin in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
-        assert type(twin) is type(value)
-        assert twin == value
-        assert str(twin) == str(value)
+    for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
+        assert type(again) is type(value)
+        assert again == value
+        assert str(again) == str(value)
 
 
 def test_numbers_from_strings_behave_as_in_pydicom() -> None:
