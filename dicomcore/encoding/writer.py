@@ -97,7 +97,8 @@ def reencode(
 
     Sequences keep the kind of length they have, and defined lengths are recomputed; group lengths are dropped;
     fragments of pixel data and values of unknown content are copied. ``context`` gives what is in effect at the start
-    of the run. A fault that leaves a readable result is repaired and appended to ``issues``, or raises EncodingError without them.
+    of the run. A fault that leaves a readable result is repaired and appended to ``issues`` (the first 64, by offset
+    in the run); without a list it raises EncodingError.
     """
     faults: list[tuple[int, int, int]] | None = None if issues is None else []
     result = _reencode(
