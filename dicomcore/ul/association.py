@@ -88,7 +88,7 @@ class Association:
         self._state = State.Sta1
         self._events: list[Any] = []
         self._contexts: Collection[int] = frozenset()
-        self._inbound = Inbound()
+        self._inbound = Inbound(max(64, min(SMALL, limits.handshake_length, limits.held_length)))
         self._outbound = Outbound()
         self._deaf = False
         self._responds = False  # a release response that waits for its turn in a collision
@@ -275,7 +275,7 @@ class Association:
     def _end(self) -> None:
         self._deaf = True
         self.close_transport = True
-        self._inbound.allow(SMALL)
+        self._inbound.allow(0)
 
     def _agree(self, negotiated: Negotiated) -> None:
         self.negotiated = negotiated

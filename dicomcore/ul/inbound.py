@@ -38,6 +38,7 @@ class Inbound:
         "_run",
         "_size",
         "_skip",
+        "_small",
         "_view",
         "offset",
         "pdu_rest",
@@ -46,11 +47,12 @@ class Inbound:
         "stop",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, small: int = SMALL) -> None:
+        self._small = small
         self._block = bytearray()
         self._view = memoryview(self._block)
-        self._size = SMALL  # of the next block
-        self._largest = SMALL
+        self._size = small  # of the next block
+        self._largest = small
         self._need = 0  # bytes of the PDU being gathered, header included
         self._skip = 0  # bytes of a PDU that is passed over
         self._run: int | None = None  # context id and command bit of the command or data set that is not complete
@@ -73,14 +75,14 @@ class Inbound:
         return len(self._block) - self.stop
 
     def allow(self, largest: int) -> None:
-        """From now on the block may grow to this size when it is filled."""
-        self._largest = largest
-        self._size = min(self._size, largest)
+        """From now on the block may grow to this size when it is filled; 0 = it stays small."""
+        self._largest = max(largest, self._small)
+        self._size = min(self._size, self._largest)
 
     def shrink(self) -> None:
         """Give the block back, but for bytes not understood yet."""
         kept = bytes(self._view[self.start : self.stop])
-        self._size = SMALL
+        self._size = self._small
         self._replace(len(kept), kept)
 
     def _replace(self, size: int, kept: bytes | memoryview) -> None:

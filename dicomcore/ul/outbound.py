@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Sized
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import LocalProtocolError
 
@@ -54,8 +54,9 @@ class _Run:
         self.last = last
         self.payload = payload
         self.view: memoryview | None = None
+        buffer: Any = payload
         try:
-            view = memoryview(payload)  # type: ignore[arg-type]  # a Sized may have the buffer protocol or not
+            view = memoryview(buffer)
         except TypeError:
             pass
         else:

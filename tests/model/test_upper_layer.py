@@ -38,7 +38,7 @@ from dicomcore.ul import (
     State,
 )
 from dicomcore.ul.grid import GRID
-from tests.ul.wire import ACCEPTANCE, REQUEST, feed, pdus
+from tests.ul.wire import ACCEPTANCE, REQUEST, feed, join, pdus
 
 NEXT = {
     "AE-1": State.Sta4,
@@ -219,7 +219,7 @@ class UpperLayer(RuleBasedStateMachine):
     @rule(which=st.booleans(), max_bytes=st.sampled_from([1, 5000, 1 << 20]))
     def transmit(self, which: bool, max_bytes: int) -> None:
         side, other = self.side(which if self.side(which)[0].core.wants_write else not which)
-        data = b"".join(bytes(segment) for segment in side.core.segments(max_bytes))  # type: ignore[arg-type]
+        data = join(side.core.segments(max_bytes))
         pdus(data)  # whole PDUs only
         other.inbox += data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -98,10 +99,10 @@ def test_lengths_titles_and_implementations() -> None:
         ({"user": UserInformation(max_length=7)}, (1, 1, 1)),
     ],
 )
-def test_rejections(change: dict[str, object], reject: tuple[int, int, int]) -> None:
+def test_rejections(change: dict[str, Any], reject: tuple[int, int, int]) -> None:
     acceptance = replace(ACCEPTANCE, require_called_ae=True, allowed_calling=("RTPLAN ", "OTHER"))
     assert negotiate(REQUEST, acceptance).reject is None
-    proposal = negotiate(replace(REQUEST, **change), acceptance)  # type: ignore[arg-type]
+    proposal = negotiate(replace(REQUEST, **change), acceptance)
     assert proposal.reject == AssociateRJ(*reject)
     assert proposal.accept is None
     assert proposal.negotiated is None

@@ -22,6 +22,8 @@ from dicomcore.ul import (
     ReleaseResponse,
     ReleaseRP,
     ReleaseRQ,
+    Segment,
+    Slice,
     State,
     encode,
     negotiate,
@@ -105,8 +107,8 @@ def flush(core: Association) -> bytes:
     return out
 
 
-def join(segments: Iterable[object]) -> bytes:
-    return b"".join(bytes(segment) for segment in segments)  # type: ignore[call-overload]
+def join(segments: Iterable[Segment]) -> bytes:
+    return b"".join(segment for segment in segments if not isinstance(segment, Slice))
 
 
 def pdus(data: bytes) -> list[tuple[int, bytes]]:
