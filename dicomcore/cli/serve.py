@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,19 +66,19 @@ def serve_command(
     from dicomcore.services.verification import VerificationSCP
 
     def stored(object_: Stored) -> None:
-        if as_json:
-            print_json(
-                {
-                    "path": object_.path,
-                    "sop_class_uid": object_.sop_class_uid,
-                    "sop_instance_uid": object_.sop_instance_uid,
-                    "transfer_syntax_uid": object_.transfer_syntax_uid,
-                    "bytes": object_.length,
-                    "calling": object_.calling_ae,
-                }
-            )
-        else:
-            click.echo(object_.path)
+        row = {
+            "path": object_.path,
+            "sop_class_uid": object_.sop_class_uid,
+            "sop_instance_uid": object_.sop_instance_uid,
+            "transfer_syntax_uid": object_.transfer_syntax_uid,
+            "bytes": object_.length,
+            "calling": object_.calling_ae,
+        }
+        with suppress(BrokenPipeError):  # who read our lines has left; what is stored is stored all the same
+            if as_json:
+                print_json(row)
+            else:
+                click.echo(object_.path)
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -274,7 +274,7 @@ class Dataset(Item):
         if isinstance(owner, Dataset) and owner is not self:
             if isinstance(value, MultiValue):
                 value = MultiValue(value)
-            elif isinstance(value, bytes) and owner._is_big_endian() != self._is_big_endian():
+            elif isinstance(value, bytes) and owner.is_big_endian != self.is_big_endian:
                 value = in_order(value, VRS[element.VR].word, True)
         self._store(Element._of(self, element.tag, element.VR, value))
 
@@ -343,12 +343,13 @@ class Dataset(Item):
             return True
         return any(sequence._is_edited() for sequence in self._sequences.values())
 
-    def _is_big_endian(self) -> bool:
+    @property
+    def is_big_endian(self) -> bool:
         """The byte order of values that are bytes: that of the file it was read from."""
         return self._origin is not None and self._origin.big_endian
 
     def _little_endian(self, vr: str, value: bytes) -> bytes:
-        return in_order(value, VRS[vr].word, self._is_big_endian())
+        return in_order(value, VRS[vr].word, self.is_big_endian)
 
     def _charsets(self) -> tuple[str, ...]:
         if CHARSET in self._edits or self._origin is None:

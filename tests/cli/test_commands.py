@@ -259,6 +259,22 @@ def test_serve_stores_and_ends_in_good_order(stop: signal.Signals, study: Path, 
     assert len(rows) == 6
 
 
+def test_serve_outlives_the_reader_of_its_lines(study: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dicomcore", "serve", "--port", "0", "--host", HOST, "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr is not None
+        assert serving.stdout is not None
+        port = int(serving.stderr.readline().split("port ")[1].split()[0])
+        try:
+            serving.stdout.close()
+            assert run("store", HOST, port, study).exit_code == 0
+        finally:
+            serving.send_signal(signal.SIGTERM)
+        serving.stderr.read()
+        serving.wait(timeout=ANSWER)
+    assert len(list(tmp_path.glob("*.dcm"))) == 6
+
+
 def test_serve_on_a_taken_port_is_one(server: Server, tmp_path: Path) -> None:
     result = run("serve", "--port", server.port, "--host", HOST, "--out", tmp_path)
     assert result.exit_code == 1
