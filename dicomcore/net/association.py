@@ -378,7 +378,7 @@ class Association:
         """Write and read what can be, waiting once. True when our own bytes still leave. Raises when it is over."""
         connection = self._connection
         written = connection.flush()
-        if connection.short or not connection.pull():
+        if connection.over is None and (connection.short or not connection.pull()):
             now = monotonic()
             limit = deadline if written else min(deadline, now + self._limits.network_timeout)
             if limit <= now or not self._waiter.wait(

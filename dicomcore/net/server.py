@@ -64,7 +64,6 @@ class Server:
         self._acceptance = acceptance
         self._limits = limits
         self._facilities = facilities
-        self._listeners = {sock.fileno(): sock for sock in listen(host, port)}
         self._connections: dict[int, ServedConnection] = {}
         self._established = 0
         self._timers: list[tuple[float, int, ServedConnection]] = []
@@ -75,7 +74,9 @@ class Server:
         self._closing = NEVER  # when everything that is left is aborted
         self._closed = threading.Event()
         self._pool = WorkerPool(self._serve, workers, "dicomcore-worker", facilities)
+        self._listeners = {sock.fileno(): sock for sock in listen(host, port)}
         self._poller = open_poller(facilities)
+        self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once
         for fd in self._listeners:
             self._poller.arm(fd, read=True, write=False)
         addresses = [sock.getsockname()[:2] for sock in self._listeners.values()]
@@ -108,8 +109,8 @@ class Server:
         if threading.current_thread() is self._thread or self._pool.is_mine():
             return  # called by a provider: it is one of those that are waited for
         self._closed.wait(grace + 2.0)
-        if self._pool.close(1.0):
-            self._poller.close()
+        if self._pool.close(1.0) and self._pollers:
+            self._pollers.pop().close()
 
     def __enter__(self) -> Self:
         return self

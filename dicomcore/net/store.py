@@ -58,8 +58,9 @@ def store(
 ) -> StoreReport:
     """Send files, and all files in folders, to ``peer`` ("host:port" or (host, port)); ``progress`` hears each result.
 
-    Raises what `AE.associate` raises, and AssociationAborted when the association is lost on the way. A file that cannot
-    be sent is in the report and stops nothing. More than 128 presentation contexts are shared out over associations.
+    Raises what `AE.associate` raises, and AssociationAborted when the association is lost on the way. A file that
+    cannot be sent is in the report and stops nothing. More than 128 presentation contexts are shared out over
+    several associations.
     """
     host, port = _address(peer)
     ae = AE(calling_ae, limits=limits, transcoder=transcoder)

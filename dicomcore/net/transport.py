@@ -11,9 +11,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from time import monotonic
+from typing import Any
 
 from dicomcore.encoding.source import FileSlice
-from dicomcore.errors import NegotiationError, PeerTimeout
+from dicomcore.errors import DicomError, NegotiationError, PeerTimeout, SourceChanged
 from dicomcore.net.poller import Facilities
 from dicomcore.ul import Association, Segment, Slice
 
@@ -164,6 +165,13 @@ class Outbox:
 
 def _read(run: Slice, target: memoryview) -> None:
     """Fill `target` from where a run begins in its payload."""
-    payload = run.payload
-    assert isinstance(payload, FileSlice), "a body is bytes-like or a FileSlice"
-    payload.read_into(run.start, target)
+    payload: Any = run.payload  # a FileSlice, or anything else with ``read(start, stop)``
+    try:
+        if isinstance(payload, FileSlice):
+            payload.read_into(run.start, target)
+        else:
+            target[:] = payload.read(run.start, run.start + len(target))
+    except (OSError, ValueError) as error:
+        if isinstance(error, DicomError):
+            raise
+        raise SourceChanged(f"a file could not be read while it was sent: {error}") from error
