@@ -96,8 +96,8 @@ class Inbound:
         """Room for the driver to receive into; never empty. Earlier views of this block are overwritten."""
         residue = self.stop - self.start
         size = self._size
-        if self._need > size and residue == size:  # gathering, and all that there is room for has arrived
-            self._size = size = min(2 * size, self._need)
+        if self._need > size and residue >= size:  # gathering, and all that there is room for has arrived
+            self._size = size = min(2 * residue, self._need)
         if size != len(self._block) and residue <= size:
             self._replace(size, self._view[self.start : self.stop])
         elif self.start:

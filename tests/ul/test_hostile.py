@@ -138,6 +138,18 @@ def test_the_bound_before_an_association_is_a_limit() -> None:
     assert isinstance(event, AssociationRequested)
 
 
+@pytest.mark.parametrize("stop", [3, 100, 8192, 9000, 60000])
+def test_memory_given_back_in_the_middle_of_a_request(stop: int) -> None:
+    core = acceptor()
+    raw = big_request(70000)
+    assert feed(core, raw[:stop], 1400) == []
+    core.release_memory()
+    assert core.held_length == stop
+    assert len(core.buffer()) > 0
+    (event,) = feed(core, raw[stop:], 1400)
+    assert isinstance(event, AssociationRequested)
+
+
 def test_memory_of_many_connections_that_never_associate() -> None:
     """Whatever a peer sends short of a request, a connection costs less than 64 KiB, all objects counted."""
     head = encode(REQUEST)[:200]
