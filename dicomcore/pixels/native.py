@@ -31,6 +31,7 @@ def pixel_array(ds: Dataset) -> Array:
     model = ImageModel.from_dataset(ds)
     syntax = transfer_syntax(ds.transfer_syntax)
     if syntax.encapsulated:
+        model.check_limits()  # the length of what is encapsulated bounds nothing
         raise PixelError(
             f"pixel data in {syntax.name} needs a decoder, and this version decodes native pixel data only",
             path=model.path,
