@@ -400,7 +400,7 @@ def written_by_pydicom(dataset: pydicom.Dataset, form: Encoding) -> bytes:
     out = DicomBytesIO()
     out.is_implicit_VR, out.is_little_endian = not form[0], not form[1]
     write_dataset(out, dataset)
-    return out.getvalue()
+    return bytes(out.getvalue())
 
 
 def test_pydicom_reads_the_same_values_afterwards(pydicom_files: list[Path]) -> None:
@@ -423,6 +423,27 @@ def test_pydicom_reads_the_same_values_afterwards(pydicom_files: list[Path]) -> 
                     assert read_by_pydicom(converted, target) == original
                     count += 1
     assert count > 80
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_bytes_equal_those_that_pydicom_writes(undefined: bool) -> None:
+    contour = pydicom.Dataset()
+    contour.ContourGeometricType = "CLOSED_PLANAR"
+    contour.ContourData = [f"{number}.25" for number in range(9000)]
+    roi = pydicom.Dataset()
+    roi.ROIDisplayColor = [255, 0, 0]
+    roi.ContourSequence = [contour, pydicom.Dataset()]
+    dataset = pydicom.Dataset()
+    dataset.PatientName = "Doe^John"
+    dataset.PixelRepresentation = 1
+    dataset.SmallestImagePixelValue = -5
+    dataset.ROIContourSequence = [roi, roi]
+    dataset["ROIContourSequence"].is_undefined_length = undefined
+    for one in (contour, roi):
+        one.is_undefined_length_sequence_item = undefined
+    implicit, explicit = (written_by_pydicom(dataset, form) for form in (IMPLICIT, EXPLICIT))
+    assert reencode(implicit, source=IMPLICIT, target=EXPLICIT) == explicit
+    assert reencode(explicit, source=EXPLICIT, target=IMPLICIT) == implicit
 
 
 def read_by_pydicom(raw: bytes, form: Encoding) -> list[tuple[str, str, str]] | None:

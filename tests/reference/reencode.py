@@ -173,11 +173,10 @@ class Reencoder:
         return out, at
 
     def remember(self, tag: int, value: bytes, big: bool, level: Level) -> None:
-        order = "big" if big else "little"
         if tag == 0x00280103 and len(value) >= 2:
-            level.pixel_representation = int.from_bytes(value[:2], order)
+            level.pixel_representation = int(unpack_from(">H" if big else "<H", value)[0])
         elif tag == 0x00283002 and len(value) >= 2:
-            level.lut_entries = int.from_bytes(value[:2], order)
+            level.lut_entries = int(unpack_from(">H" if big else "<H", value)[0])
         elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
             if level.group != tag >> 16:
                 level.group, level.creators = tag >> 16, {}
