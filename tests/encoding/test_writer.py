@@ -425,6 +425,7 @@ def test_pydicom_reads_the_same_values_afterwards(pydicom_files: list[Path]) -> 
     assert count > 80
 
 
+@pytest.mark.filterwarnings("ignore:.*exceeds the size of 64 kByte")
 @pytest.mark.parametrize("undefined", [False, True])
 def test_bytes_equal_those_that_pydicom_writes(undefined: bool) -> None:
     contour = pydicom.Dataset()
