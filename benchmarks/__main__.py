@@ -12,6 +12,9 @@ from pathlib import Path
 
 from benchmarks._harness import Contest, machine, markdown, measure
 
+# What README holds between these marks is written by ``--into README.md``.
+START, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
+
 
 def contests() -> Iterator[tuple[str, Contest]]:
     """(module, contest) of every ``bench_*.py`` beside this file; each answers them from ``contests()``."""
@@ -26,9 +29,13 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the contests and stop")
     parser.add_argument("--rounds", type=int, help="rounds of each contest, instead of its own number")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write all figures to FILE")
+    parser.add_argument("--into", metavar="FILE", type=Path, help="also put the tables between FILE's figures marks")
     options = parser.parse_args()
+    if options.into and options.names:
+        parser.error("--into wants all figures, so no NAME")
 
     figures: dict[str, list[dict[str, object]]] = {}
+    tables = [machine() + "\n"]
     found = False
     for module, contest in contests():
         if options.names and not any(part in f"{module} {contest.name}" for part in options.names):
@@ -41,10 +48,15 @@ def main() -> int:
             print(f"{machine()}\n", flush=True)
         found = True
         outcomes = measure(contest, options.rounds)
-        print(markdown(contest, outcomes), flush=True)
+        tables.append(markdown(contest, outcomes))
+        print(tables[-1], flush=True)
         figures[contest.name] = [asdict(outcome) for outcome in outcomes]
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "contests": figures}, indent=1))
+    if options.into:
+        before, _, rest = options.into.read_text().partition(START)
+        _, _, after = rest.partition(END)
+        options.into.write_text(f"{before}{START}\n\n" + "\n".join(tables) + f"\n{END}{after}")
     if not found:
         print("no contest of that name; see --list", file=sys.stderr)
     return 0 if found else 2

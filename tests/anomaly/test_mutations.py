@@ -24,8 +24,8 @@ ROUNDS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 1
 # A mutated length may ask for much: what is answered stays small, so that a test machine never swaps.
 LIMITS = Limits().but(inflated_length=64 << 20, memory_object=64 << 20)
 LARGEST = 300_000
-# Bounded time: far above what any of these files takes, far below what a quadratic step would.
-SECONDS = 10.0
+# CPU time of one mutation: far above what any of these files takes, sanitizers included, far below a quadratic step.
+SECONDS = 20.0
 HOSTILE = [b"\xff\xff\xff\xff", b"\xfe\xff\xff\xff", b"\x00\x00\x00\x80", b"\xff\xff\xff\x7f", b"\xff\xff", b"\x00\x00"]
 DELIMITERS = [
     bytes.fromhex("FEFF00E0FFFFFFFF"),
@@ -63,7 +63,7 @@ SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "
 
 def exercise(data: bytes, seed: int) -> None:
     """All that one does with a file of unknown origin."""
-    start = time.monotonic()
+    start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for policy in (None, Policy.strict()):
@@ -80,7 +80,7 @@ def exercise(data: bytes, seed: int) -> None:
                 written = attempt(dcmread, again, limits=LIMITS)
                 if written is not None:
                     attempt(walk, written)
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 def meta(dataset: Dataset) -> Any:

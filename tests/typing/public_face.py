@@ -1,0 +1,58 @@
+"""The public face as a user's type checker sees it: `mypy --strict` must accept this file and its `assert_type`s.
+
+Checked twice: in the source tree with everything else, and against the installed wheel, where only the shipped stubs
+and ``py.typed`` speak. It is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dicomcore
+from dicomcore import AE, UID, Dataset, DicomError, Issue, Limits, Policy, StorageSCP, VerificationSCP, dcmread
+from dicomcore.net.association import Association, StoreResult
+from dicomcore.net.server import Server
+
+
+def files(path: Path) -> None:
+    ds = dcmread(path, stop_before_pixels=True, policy=Policy.strict())
+    assert_type(ds, Dataset)
+    assert_type(dcmread(b"...", specific_tags=["PatientName"]), Dataset)
+    assert_type(ds.PatientName, Any)
+    assert_type("Rows" in ds, bool)
+    assert_type(len(ds), int)
+    assert_type(ds.to_json(), str)
+    assert_type(Dataset.from_json("{}"), Dataset)
+    assert_type(ds.file_meta, Dataset)
+    assert_type(ds.issues, list[Issue])
+    assert_type(ds.to_bytes(), bytes)
+    ds.save_as(path, transfer_syntax="1.2.840.10008.1.2")
+    ds.PatientID = "1"
+    del ds.PatientID
+    for element in ds:
+        assert_type(element.VR, str)
+    pixels: NDArray[np.generic] = ds.pixel_array
+    print(pixels.shape)
+
+
+def network(paths: list[Path]) -> Iterator[StoreResult]:
+    ae = AE("TYPED", limits=Limits().but(dimse_timeout=5.0))
+    with ae.serve(port=0, services=[VerificationSCP(), StorageSCP("received")]) as server:
+        assert_type(server, Server)
+        assert_type(server.port, int)
+        with ae.associate("localhost", server.port, called_ae="ANY", contexts=paths) as association:
+            assert_type(association, Association)
+            assert_type(association.c_echo(), int)
+            assert_type(association.c_store(paths[0]), int)
+            yield from association.c_store_many(paths, window=8)
+    print(dicomcore.store(paths, "localhost:11112"))
+
+
+def errors(error: DicomError) -> tuple[int | None, str | None, str | None]:
+    assert_type(dicomcore.new_uid(), UID)
+    return error.offset, error.path, error.clause
