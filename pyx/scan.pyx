@@ -17,6 +17,7 @@ from cursor cimport (
     FORM_ALIEN, FORM_BINARY, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, Header,
     view_header,
 )
+from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, WALKED, Row
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
@@ -43,27 +44,10 @@ cdef enum FaultCode:  # index.py has the words
     PADDING = 11
     NEVER_UNDEFINED = 12
 
-cdef enum RowFlag:
-    WALKED = 1    # the rows below are in the child table
-    FRAGMENTS = 2 # ... and they are fragments of an encapsulated value (A.4)
-    CUT = 4       # the claimed length, or the delimiter, is not there
-    EXPLICIT = 8  # how the rows below are encoded
-    BIG = 16
-
 cdef enum FrameKind:
     DATASET = 0    # elements wanted: the data set itself, or an item
     SEQUENCE = 1   # items wanted
     PIECES = 2     # fragments wanted
-
-ctypedef struct Row:  # 32 bytes
-    uint64_t value_offset
-    uint64_t end_offset  # behind the value, and behind the delimiter of an undefined length
-    uint32_t tag
-    uint32_t length
-    uint32_t link        # in the child table: number of rows below; at a level: where in the child table they start
-    uint16_t vr
-    uint8_t size         # of the header: 8 or 12
-    uint8_t flags
 
 ctypedef struct Rows:
     Row *at
@@ -450,6 +434,11 @@ cdef class ElementIndex:
         if i < 0 or <size_t>i >= self.count:
             raise IndexError(f"row {i} of {self.count}")
         return self.rows + i
+
+    @property
+    def address(self) -> int:
+        """Of the first `Row`, for kernels; good while this index lives."""
+        return <size_t>self.rows
 
     def tags(self) -> list:
         """The tags in file order."""

@@ -14,8 +14,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Self
 
+from .._core.level import Level, setup
 from ..encoding.index import ItemSpan, read_index
-from ..encoding.values import MultiValue, encode
+from ..encoding.values import MultiValue, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..errors import Issue
 from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup_private, suggest
@@ -26,13 +27,14 @@ from ..vocab.vr import VRS
 from ._late import late
 from .dump import dump
 from .element import Element, coerce
-from .origin import CHARSET, Origin, as_charsets, in_order
+from .origin import CHARSET, PLAIN_VRS, TEXT_VRS, Origin, as_charsets, in_order
 from .private import PrivateBlock
 from .sequence import Item, Sequence
 
 __all__ = ["Dataset"]
 
-_KEYWORDS = keyword_table()
+_KEYWORDS = dict(keyword_table())
+setup(_KEYWORDS, dict(PLAIN_VRS), TEXT_VRS, decode, MultiValue)
 _set = object.__setattr__
 _ABSENT: Any = object()
 _TRANSFER_SYNTAX = 0x00020010
@@ -42,20 +44,16 @@ def _item(origin: Origin, tag: int, span: ItemSpan, position: int) -> Dataset:
     return Dataset._over(origin.item(span, f"{origin.path_of(tag)}[{position}]"))
 
 
-class Dataset(Item):
+class Dataset(Level, Item):
     """A data set or an item of a sequence. ``Dataset()`` is empty; `dicomcore.dcmread` makes one from a file."""
 
-    __slots__ = ("__weakref__", "_edits", "_meta", "_origin", "_sequences")
+    __slots__ = ()
     _edits: dict[int, Element | None]  # None: deleted
     _meta: Dataset | None
     _origin: Origin | None
     _sequences: dict[int, Sequence]  # those of the origin that were touched
 
     def __init__(self, elements: Dataset | Mapping[Any, Any] | None = None) -> None:
-        _set(self, "_origin", None)
-        _set(self, "_edits", {})
-        _set(self, "_sequences", {})
-        _set(self, "_meta", None)
         if elements is not None:
             self.update(elements)
 
@@ -63,17 +61,12 @@ class Dataset(Item):
     def _over(cls, origin: Origin) -> Self:
         dataset = cls.__new__(cls)
         _set(dataset, "_origin", origin)
-        _set(dataset, "_edits", {})
-        _set(dataset, "_sequences", {})
-        _set(dataset, "_meta", None)
         return dataset
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> Any:
-        tag = _KEYWORDS.get(name)
-        if tag is None:
-            raise self._no_attribute(name)
+    def _read(self, tag: int, name: str) -> Any:
+        """The value of an attribute; `Level` comes here with all but the plain cases."""
         value = self._value(tag, _ABSENT)
         if value is _ABSENT:
             raise AttributeError(f"the data set has no {name} {format_tag(tag)}", name=name, obj=self)
@@ -521,6 +514,9 @@ class Dataset(Item):
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *filter(None, map(keyword_for_tag, self._tags()))})
+
+    def _missing(self, name: str) -> None:
+        raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> AttributeError:
         near = None if name.startswith("_") else suggest(name)

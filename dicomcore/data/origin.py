@@ -27,6 +27,7 @@ __all__ = ["FileState", "Origin", "as_charsets", "in_order"]
 CHARSET = 0x00080005
 _SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
 PLAIN_VRS: Mapping[int, str] = {vr_code(code): code for code in VRS if code not in ("SQ", "UN")}
+TEXT_VRS = frozenset(code for code, row in VRS.items() if row.is_text)
 _CONTEXT_TAGS = {
     "pixel_representation": (0x00280103, "US"),
     "bits_allocated": (0x00280100, "US"),

@@ -25,7 +25,7 @@ from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import CHARSET, Origin, as_charsets, in_order
+from .origin import CHARSET, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
 __all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes"]
@@ -36,7 +36,6 @@ _BULK_LENGTH = 1 << 20  # longer values are never joined, swapped or copied with
 _BLOCK_LENGTH = 1 << 20
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_TEXT_VRS = frozenset(code for code, row in VRS.items() if row.is_text)
 
 
 class SourceSlice:
@@ -241,13 +240,18 @@ class _Writer:
                 bulk = self.bulk(origin, row)
                 if bulk is not None:
                     return [*self.run(origin, start, row), *bulk, *self.run(origin, row + 1, stop)]
+        faults: list[Issue] = []
         raw = reencode(
             origin.source.view(first, end - first),
             source=(index.explicit, origin.big_endian),
             target=(self.explicit, self.big_endian),
             context=origin.context,
             limits=self.limits,
+            issues=faults,
         )
+        for fault in faults:
+            path = f"{origin.path}.{fault.path}" if origin.path and fault.path else fault.path or origin.path
+            origin.report(Issue(fault.message, first + (fault.offset or 0), path, fault.clause))
         return [raw]
 
     def bulk(self, origin: Origin, row: int) -> list[Chunk] | None:
@@ -269,7 +273,7 @@ class _Writer:
         vr = origin.vr(row, tag)
         if vr == "SQ":
             return self.sequence(tag, dataset._sequence(tag, row), scope)
-        if recharset and vr in _TEXT_VRS:
+        if recharset and vr in TEXT_VRS:
             raw = bytes(origin.raw(row))
             if raw.isascii() and b"\x1b" not in raw:
                 return None

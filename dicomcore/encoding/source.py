@@ -253,7 +253,7 @@ def open_source(
         return FileSource(origin)
     if isinstance(origin, (BytesSource, FileSource)):
         return origin
-    if not isinstance(origin, _Readable):
+    if isinstance(origin, bytes) or not isinstance(origin, _Readable):  # the protocol check is slow
         try:
             return BytesSource(origin)
         except TypeError:
