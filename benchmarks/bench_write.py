@@ -37,7 +37,7 @@ def _reencode(name: str, title: str, data: bytes, syntax: str, count: int) -> Co
         from dicomcore import dcmread
 
         for _ in range(count):
-            dcmread(data).to_bytes(transfer_syntax=syntax)
+            dcmread(data).save_as(BytesIO(), transfer_syntax=syntax)
 
     def memcpy() -> None:
         for _ in range(count):

@@ -19,7 +19,7 @@ from ..encoding.index import ItemSpan, read_index
 from ..encoding.values import MultiValue, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..errors import Issue
-from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup_private, suggest
+from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup, lookup_private, suggest
 from ..vocab.syntaxes import EXPLICIT_LE
 from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
@@ -224,8 +224,12 @@ class Dataset(Level, Item):
             raise self._no_attribute(name)
 
     def _assign(self, tag: int, value: Any) -> None:
-        present = self._element(tag)
-        vr = present.VR if present is not None and present.VR != "UN" else dictionary_vr(tag, self._context()) or "UN"
+        # The file's VR stands where the dictionary allows it; a damaged one does not decide what may be assigned.
+        present, entry = self._element(tag), lookup(tag)
+        if present is not None and present.VR != "UN" and (entry is None or present.VR in entry.vr):
+            vr = present.VR
+        else:
+            vr = dictionary_vr(tag, self._context()) or "UN"
         self._store(Element._of(self, tag, vr, coerce(vr, value)))
 
     def _store(self, element: Element) -> None:
