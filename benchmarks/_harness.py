@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 OWN = "dicomcore"
+LEAST = 0.1  # seconds that a run timed from outside takes at least
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -118,17 +119,23 @@ def _cpu_now() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _timed(run: Run) -> Sample:
+def _timed(run: Run, repeats: int) -> Sample:
+    """One run, or the mean of several when it is timed from outside."""
     gc.collect()
     cpu = _cpu_now()
     start = time.perf_counter()
-    sample = run()
+    for _ in range(repeats):
+        sample = run()
     seconds = time.perf_counter() - start
-    return Sample(seconds, _cpu_now() - cpu) if sample is None else sample
+    return Sample(seconds / repeats, (_cpu_now() - cpu) / repeats) if sample is None else sample
 
 
 def measure(contest: Contest, rounds: int | None = None) -> list[Outcome]:
-    """Run every entrant ``rounds`` times, taking turns, after one round that is thrown away."""
+    """Run every entrant ``rounds`` times, taking turns, after one round that only tells how often to repeat a run.
+
+    Short runs are repeated up to `LEAST` seconds: a busy machine interrupts long runs and spares short ones, which
+    would flatter the fast.
+    """
     with ExitStack() as stack:
         runs: dict[str, Run] = {}
         missing: dict[str, str] = {}
@@ -138,17 +145,26 @@ def measure(contest: Contest, rounds: int | None = None) -> list[Outcome]:
             except Missing as error:
                 missing[name] = str(error)
         samples: dict[str, list[Sample]] = {name: [] for name in runs}
+        repeats: dict[str, int] = {}
         names = list(runs)
         for turn in range((rounds or contest.rounds) + 1):
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
-                sample = _timed(runs[name])
                 if turn:
-                    samples[name].append(sample)
+                    samples[name].append(_timed(runs[name], repeats[name]))
+                else:
+                    repeats[name] = _repeats(runs[name])
     return [
         Outcome(name, missing=missing[name]) if name in missing else _outcome(contest, name, samples)
         for name in contest.entrants
     ]
+
+
+def _repeats(run: Run) -> int:
+    start = time.perf_counter()
+    if run() is not None:
+        return 1
+    return max(1, int(LEAST / (time.perf_counter() - start)))
 
 
 def _outcome(contest: Contest, name: str, samples: Mapping[str, Sequence[Sample]]) -> Outcome:
@@ -342,4 +358,6 @@ def machine() -> str:
             model = next(line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{os.cpu_count()} cores of {model}; CPython {platform.python_version()}; {platform.system()}"
+    load = os.getloadavg()[0]
+    busy = f"; load {load:.1f}: not a quiet machine" if load > 0.5 else ""
+    return f"{os.cpu_count()} cores of {model}; CPython {platform.python_version()}; {platform.system()}{busy}"

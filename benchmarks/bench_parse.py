@@ -182,6 +182,7 @@ def from_memory() -> Contest:
         {OWN: times(_own), "pydicom": times(pydicom), "dicomsdl": times(dicomsdl), "limit: memcpy": times(memcpy)},
         unit_bytes=len(data),
         goals={"pydicom": 60},
+        rounds=9,
     )
 
 

@@ -99,12 +99,12 @@ def test_stubs_name_what_kernels_have() -> None:
 
 @in_source_tree
 def test_files_stay_readable() -> None:
-    """Soft caps of the house: 500 lines a module, 700 a kernel; a twentieth more passes, not more."""
+    """Soft caps of the house: 500 lines a module, 700 a kernel; a tenth more passes, not more."""
     long = []
     for path in [*(SOURCES / "dicomcore").rglob("*.py"), *(SOURCES / "pyx").iterdir()]:
         cap = 700 if path.suffix in {".pyx", ".pxd"} else 500
         lines = len(path.read_text().splitlines())
-        if lines > cap * 1.05:
+        if lines > cap * 1.1:
             long.append(f"{path.relative_to(SOURCES)}: {lines} lines, over {cap}")
     assert not long, "\n".join(long)
 
