@@ -13,6 +13,7 @@ from dataclasses import replace
 from struct import Struct
 from typing import NamedTuple
 
+from .._core.meta import NEED, OVERRUN, walk
 from ..encoding.index import read_index
 from ..encoding.policy import LENIENT, Policy
 from ..encoding.source import Source, open_source
@@ -27,11 +28,10 @@ __all__ = ["FileHeader", "Layout", "encode_file_meta", "read_header", "read_layo
 
 META_CLAUSE = "PS3.10 7.1"
 _SHORT = Struct("<HH2sH")
-_IMPLICIT = Struct("<HHL")
 _LENGTH = Struct("<L")
 _LONG_VRS = frozenset(row.code.encode() for row in VRS.values() if row.long_header)
 _VR_BYTES = frozenset(code.encode() for code in VRS)
-_HEAD_LENGTH = 8192
+_PREFIX = memoryview(b"DICM")
 
 
 class Layout(NamedTuple):
@@ -57,39 +57,12 @@ class FileHeader(NamedTuple):
 
 def _walk_meta(source: Source, start: int) -> tuple[int, dict[int, bytes]]:
     """Offset after group 0002 and the values of its elements but private information (0002,0102)."""
-    values: dict[int, bytes] = {}
-    size = source.size
-    window = min(_HEAD_LENGTH, size - start)
-    head = source.view(start, window)
-    position = 0
-    while position + 8 <= window:
-        group, element, vr, length = _SHORT.unpack_from(head, position)
-        if group != 2:
-            break
-        if vr in _LONG_VRS:
-            if position + 12 > window:
-                break
-            (length,) = _LENGTH.unpack_from(head, position + 8)
-            position += 12
-        elif vr in _VR_BYTES:
-            position += 8
-        else:  # a meta group in implicit VR: not allowed (PS3.10 7.1), and seen
-            (length,) = _LENGTH.unpack_from(head, position + 4)
-            position += 8
-        if position + length > window:
-            if window >= size - start:
-                raise EncodingError(
-                    "the file ends within the file meta information",
-                    offset=start + position,
-                    path=f"(0002,{element:04X})",
-                    clause=META_CLAUSE,
-                )
-            window = min(max(2 * window, position + length + _HEAD_LENGTH), size - start)
-            head = source.view(start, window)
-        if element != 0x0102:
-            values[element] = bytes(head[position : position + length])
-        position += length
-    return start + position, values
+    status, position, values = walk(source.head, start, source.size)
+    while status == NEED:
+        status, position, values = walk(source.view(0, position), start, source.size)
+    if status == OVERRUN or values is None:
+        raise EncodingError("the file ends within the file meta information", offset=position, clause=META_CLAUSE)
+    return position, values
 
 
 def _uid(raw: bytes) -> UID:
@@ -121,6 +94,13 @@ def _is_plausible(tag: int) -> bool:
     return tag >> 16 > 0 and (lookup(tag) is not None or (not tag & 0xFFFF and tag >> 16 < 0x100))
 
 
+# the ordinary case: an explicit little endian syntax as it stands in the file, padded or not
+_PLAIN = {
+    uid.encode() + pad: syntax
+    for uid, syntax in SYNTAXES.items()
+    if syntax.explicit and not syntax.big_endian and not syntax.deflated
+    for pad in (b"", b"\0")
+}
 _BY_LOOKS = {(True, False): EXPLICIT_LE, (False, False): IMPLICIT_LE, (True, True): EXPLICIT_BE}
 
 
@@ -129,9 +109,6 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
     syntax = SYNTAXES.get(declared) or (transfer_syntax(declared) if declared else None)
     if syntax is not None and (syntax.deflated or source.size - offset < 8):
         return syntax
-    plain = syntax is not None and syntax.explicit and not syntax.big_endian
-    if syntax is not None and plain and bytes(source.view(offset + 4, 2)) in _VR_BYTES:
-        return syntax  # the ordinary case, without a look at the dictionary
     looks = _looks_like(source, offset, syntax.big_endian if syntax else None)
     if syntax is None:
         issue = Issue("no transfer syntax is declared; taken from the first element", offset, clause=META_CLAUSE)
@@ -147,38 +124,43 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
     return replace(syntax, explicit=found.explicit, big_endian=found.big_endian)  # the pixel data may be as declared
 
 
-def _prefix(source: Source) -> tuple[bool, int]:
-    """(has a preamble, offset of the first element)."""
-    size = source.size
-    if size >= 132 and bytes(source.view(128, 4)) == b"DICM":
-        return True, 132
-    if size >= 4 and bytes(source.view(0, 4)) == b"DICM":
-        return False, 4
-    return False, 0
-
-
 def read_layout(source: Source, *, policy: Policy, issues: list[Issue]) -> tuple[Layout, dict[int, bytes]]:
     """The layout of a file, and the raw values of its meta group by element number."""
-    has_preamble, start = _prefix(source)
-    if not start:
-        head = bytes(source.view(0, min(8, source.size)))
-        if head[:2] == b"\x1f\x8b":
-            raise EncodingError("a gzip file", offset=0, clause=META_CLAUSE, hint="decompress it first")
-        if head[:2] != b"\2\0" and _looks_like(source, 0) is None:
-            raise EncodingError(
-                "not a DICOM file: neither a DICM prefix nor an element of the data dictionary at its start",
-                offset=0,
-                clause=META_CLAUSE,
-            )
-        policy.accept(Issue("no preamble and no DICM prefix", 0, clause=META_CLAUSE), issues)
+    head = source.head
+    if head[128:132] == _PREFIX:
+        start = 132
+    elif head[:4] == _PREFIX:
+        start = 4
+    else:
+        start = 0
+        _check_bare(source, policy, issues)
     end, values = _walk_meta(source, start)
     if end == start:
         policy.accept(Issue("no file meta information", start, clause=META_CLAUSE), issues)
     elif 0 not in values:
         policy.accept(Issue("file meta information without its group length", start, clause=META_CLAUSE), issues)
-    declared = _uid(values.get(0x10, b""))
-    syntax = _checked_syntax(source, end, declared, policy, issues)
-    return Layout(has_preamble, start, end, syntax, declared), values
+    raw = values.get(0x10, b"")
+    syntax = _PLAIN.get(raw)
+    if syntax is None or head[end + 4 : end + 6].tobytes() not in _VR_BYTES:
+        declared = _uid(raw)
+        return Layout(
+            start == 132, start, end, _checked_syntax(source, end, declared, policy, issues), declared
+        ), values
+    return Layout(start == 132, start, end, syntax, syntax.uid), values
+
+
+def _check_bare(source: Source, policy: Policy, issues: list[Issue]) -> None:
+    """Without prefix: is there an element at the start?"""
+    head = bytes(source.view(0, min(8, source.size)))
+    if head[:2] == b"\x1f\x8b":
+        raise EncodingError("a gzip file", offset=0, clause=META_CLAUSE, hint="decompress it first")
+    if head[:2] != b"\2\0" and _looks_like(source, 0) is None:
+        raise EncodingError(
+            "not a DICOM file: neither a DICM prefix nor an element of the data dictionary at its start",
+            offset=0,
+            clause=META_CLAUSE,
+        )
+    policy.accept(Issue("no preamble and no DICM prefix", 0, clause=META_CLAUSE), issues)
 
 
 def read_header(

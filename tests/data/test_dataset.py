@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pydicom
 import pytest
@@ -31,7 +32,7 @@ def again(dataset: Dataset, syntax: str | None = None) -> Dataset:
 # -- access
 
 
-def test_reading_by_every_key():
+def test_reading_by_every_key() -> None:
     ds = dcmread(CT)
     assert ds.PatientName == "CompressedSamples^CT1"
     assert ds.PatientName.family_name == "CompressedSamples"
@@ -64,7 +65,7 @@ def test_reading_by_every_key():
     assert len(ds) == len(tags)
 
 
-def test_sequences_are_lists_of_datasets():
+def test_sequences_are_lists_of_datasets() -> None:
     ds = dcmread(PLAN)
     beams = ds.BeamSequence
     assert isinstance(beams, Sequence)
@@ -82,7 +83,7 @@ def test_sequences_are_lists_of_datasets():
         beams.append({})
 
 
-def test_assigning_makes_the_types_that_reading_gives():
+def test_assigning_makes_the_types_that_reading_gives() -> None:
     ds = Dataset()
     ds.PatientName = "A^B"
     ds.SliceThickness = "1.50"
@@ -113,7 +114,7 @@ def test_assigning_makes_the_types_that_reading_gives():
         del ds.Columns
 
 
-def test_ambiguous_values_follow_pixel_representation():
+def test_ambiguous_values_follow_pixel_representation() -> None:
     ds = Dataset({"SmallestImagePixelValue": 3})
     assert ds["SmallestImagePixelValue"].VR == "US"
     ds.PixelRepresentation = 1
@@ -123,7 +124,7 @@ def test_ambiguous_values_follow_pixel_representation():
     assert again(ds, IMPLICIT_LE.uid).SmallestImagePixelValue == -3
 
 
-def test_element_objects_write_through():
+def test_element_objects_write_through() -> None:
     ds = dcmread(CT)
     ds["PatientID"].value = "X1"
     ds.ImageType[0] = "DERIVED"
@@ -136,7 +137,7 @@ def test_element_objects_write_through():
     assert back.PixelData == ds.PixelData
 
 
-def test_mapping_methods():
+def test_mapping_methods() -> None:
     ds = dcmread(CT)
     other = Dataset()
     other.update({"PatientID": "a", 0x00100010: "N"})
@@ -160,14 +161,14 @@ def test_mapping_methods():
     ds.add(Element("PatientName", "PN", "Back"))
     assert ds.PatientName == "Back"
     with pytest.raises(TypeError):
-        ds["PatientName"] = "x"
+        ds["PatientName"] = cast(Any, "x")
     with pytest.raises(ValueError, match="is set under"):
         ds["PatientID"] = Element("PatientName", "PN", "x")
     with pytest.raises(ValueError, match="XX"):
         Element("PatientName", "XX", "x")
 
 
-def test_private_blocks():
+def test_private_blocks() -> None:
     ds = dcmread(CT)
     assert ds.private_creators(0x0009) == ["GEMS_IDEN_01"]
     block = ds.private_block(0x0009, "GEMS_IDEN_01")
@@ -188,7 +189,7 @@ def test_private_blocks():
         ds.private_block(0x0008, "ME")
 
 
-def test_copies_and_pickles_are_equal_and_apart():
+def test_copies_and_pickles_are_equal_and_apart() -> None:
     for path in (CT, PLAN, FOLDER / "MR_small_bigendian.dcm", FOLDER / "JPEG2000.dcm", FOLDER / "image_dfl.dcm"):
         ds = dcmread(path)
         for twin in (copy.copy(ds), copy.deepcopy(ds), pickle.loads(pickle.dumps(ds)), ds.copy()):
@@ -207,7 +208,7 @@ def test_copies_and_pickles_are_equal_and_apart():
         hash(plan)
 
 
-def test_dump_names_every_element():
+def test_dump_names_every_element() -> None:
     text = str(dcmread(PLAN))
     assert text.startswith("Dataset.file_meta")
     assert "(0010,0010) Patient's Name                      PN: 'Last^First^mid^pre'" in text
@@ -218,7 +219,7 @@ def test_dump_names_every_element():
 # -- what writing keeps and what it changes
 
 
-def test_an_edit_leaves_the_other_bytes_alone():
+def test_an_edit_leaves_the_other_bytes_alone() -> None:
     original = CT.read_bytes()
     ds = dcmread(original)
     ds.PatientID = "1CT2"
@@ -232,7 +233,7 @@ def test_an_edit_leaves_the_other_bytes_alone():
     assert written.getvalue() == original
 
 
-def test_lengths_along_the_path_of_an_edit():
+def test_lengths_along_the_path_of_an_edit() -> None:
     ds = dcmread(PLAN)
     ds.BeamSequence[0].ControlPointSequence[1].CumulativeMetersetWeight = "0.123456789"
     ds.BeamSequence[0].BeamDescription = "x" * 301
@@ -242,7 +243,7 @@ def test_lengths_along_the_path_of_an_edit():
     assert pydicom.dcmread(io.BytesIO(ds.to_bytes()), force=True).BeamSequence[0].BeamDescription == "x" * 301
 
 
-def test_items_keep_their_meaning_when_they_move():
+def test_items_keep_their_meaning_when_they_move() -> None:
     latin = Dataset({"SpecificCharacterSet": "ISO_IR 100"})
     latin.BeamSequence = [Dataset({"BeamName": "Rück"}), Dataset({"BeamName": "plain"})]
     source = again(latin)
@@ -260,7 +261,7 @@ def test_items_keep_their_meaning_when_they_move():
     assert back.BeamSequence[0].BeamName == "Rück"
 
 
-def test_a_new_character_set_re_encodes_what_depends_on_it():
+def test_a_new_character_set_re_encodes_what_depends_on_it() -> None:
     ds = Dataset({"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller", "PatientID": "7"})
     ds.BeamSequence = [Dataset({"BeamName": "Ä"}), Dataset({"SpecificCharacterSet": "ISO_IR 192", "BeamName": "日"})]
     ds = again(ds)
@@ -275,7 +276,7 @@ def test_a_new_character_set_re_encodes_what_depends_on_it():
     assert "ISO_IR 192" in str(caught.value)
 
 
-def test_a_new_pixel_representation_relabels_what_fits():
+def test_a_new_pixel_representation_relabels_what_fits() -> None:
     ds = Dataset({"PixelRepresentation": 0, "SmallestImagePixelValue": 5, "LargestImagePixelValue": 40000})
     ds = again(ds)
     ds.PixelRepresentation = 1
@@ -285,7 +286,7 @@ def test_a_new_pixel_representation_relabels_what_fits():
     assert "does not fit" in ds.issues[0].message
 
 
-def test_a_long_short_value_goes_as_un_and_comes_back():
+def test_a_long_short_value_goes_as_un_and_comes_back() -> None:
     ds = Dataset({"PatientID": "1"})
     item = Dataset({"ContourData": [float(n) for n in range(30_000)]})
     ds.ROIContourSequence = [Dataset({"ContourSequence": [item]})]
@@ -297,7 +298,7 @@ def test_a_long_short_value_goes_as_un_and_comes_back():
         assert again(back, IMPLICIT_LE.uid) == ds
 
 
-def test_pixel_data_is_not_transcoded_by_chance():
+def test_pixel_data_is_not_transcoded_by_chance() -> None:
     native, encapsulated = dcmread(CT), dcmread(FOLDER / "JPEG2000.dcm")
     jpeg = encapsulated.transfer_syntax
     with pytest.raises(EncodingError, match=r"dicomcore\.transcode"):
@@ -313,14 +314,14 @@ def test_pixel_data_is_not_transcoded_by_chance():
     assert again(plan, jpeg) == plan  # nothing to encode
 
 
-def test_an_item_that_contains_itself_is_refused():
+def test_an_item_that_contains_itself_is_refused() -> None:
     ds = Dataset()
     ds.BeamSequence = [ds]
     with pytest.raises(LimitExceeded):
         ds.to_bytes()
 
 
-def test_file_meta_is_built_right(tmp_path: Path):
+def test_file_meta_is_built_right(tmp_path: Path) -> None:
     ds = Dataset({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "SOPInstanceUID": "1.2.3", "PatientID": "x"})
     path = tmp_path / "new.dcm"
     ds.save_as(path)
@@ -342,7 +343,7 @@ def test_file_meta_is_built_right(tmp_path: Path):
 # -- the file below
 
 
-def test_saving_over_the_own_file_goes_on(tmp_path: Path):
+def test_saving_over_the_own_file_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "plan.dcm"
     path.write_bytes(PLAN.read_bytes())
     ds = dcmread(path)
@@ -363,7 +364,7 @@ def test_saving_over_the_own_file_goes_on(tmp_path: Path):
 
 
 @pytest.mark.parametrize("change", ["truncate", "replace", "delete", "rewrite"])
-def test_a_file_that_changes_after_opening(tmp_path: Path, change: str):
+def test_a_file_that_changes_after_opening(tmp_path: Path, change: str) -> None:
     path = tmp_path / "ct.dcm"
     data = CT.read_bytes()
     big = dcmread(data)
@@ -388,7 +389,7 @@ def test_a_file_that_changes_after_opening(tmp_path: Path, change: str):
     assert not (tmp_path / "copy.dcm").exists()
 
 
-def test_ten_thousand_stay_open_with_few_descriptors(tmp_path: Path):
+def test_ten_thousand_stay_open_with_few_descriptors(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from dicomcore import dcmread\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
@@ -399,7 +400,7 @@ def test_ten_thousand_stay_open_with_few_descriptors(tmp_path: Path):
     subprocess.run([sys.executable, "-c", script, str(CT)], check=True, timeout=120)
 
 
-def test_only_what_was_asked_for():
+def test_only_what_was_asked_for() -> None:
     ds = dcmread(CT, stop_before_pixels=True)
     assert "PixelData" not in ds
     assert "ImagePositionPatient" in ds
@@ -407,7 +408,7 @@ def test_only_what_was_asked_for():
     assert [element.keyword for element in ds] == ["SpecificCharacterSet", "PatientName", "Rows"]
 
 
-def test_deflated_data_is_bounded(tmp_path: Path):
+def test_deflated_data_is_bounded(tmp_path: Path) -> None:
     ds = Dataset({"PatientComments": "x" * 10_000})
     written = io.BytesIO()
     ds.save_as(written, DEFLATED_LE.uid)
@@ -423,7 +424,7 @@ def test_deflated_data_is_bounded(tmp_path: Path):
             dcmread(broken, policy=Policy.strict())
 
 
-def test_strict_reading_raises_what_lenient_reading_lists():
+def test_strict_reading_raises_what_lenient_reading_lists() -> None:
     bad = FOLDER / "badVR.dcm"
     ds = dcmread(bad)
     assert ds.issues == []
@@ -435,7 +436,7 @@ def test_strict_reading_raises_what_lenient_reading_lists():
     assert caught.value.path == "(0028,0008)"
 
 
-def test_pydicom_both_ways():
+def test_pydicom_both_ways() -> None:
     for path in (CT, PLAN, FOLDER / "MR_small_bigendian.dcm", FOLDER / "JPEG2000.dcm"):
         theirs = pydicom.dcmread(path)
         assert dcmread(path).to_pydicom() == theirs

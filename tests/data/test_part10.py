@@ -9,11 +9,11 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicomcore.data.part10 import encode_file_meta, read_header, read_layout
+from dicomcore.data.part10 import Layout, encode_file_meta, read_header, read_layout
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import BytesSource
 from dicomcore.errors import EncodingError, Issue
-from dicomcore.vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.vocab.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, TransferSyntax
 from dicomcore.vocab.uids import IMPLEMENTATION_CLASS_UID
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -26,13 +26,13 @@ BODIES = {
 }
 
 
-def layout(data: bytes, policy: Policy = LENIENT):
+def layout(data: bytes, policy: Policy = LENIENT) -> tuple[Layout, list[Issue]]:
     issues: list[Issue] = []
     return read_layout(BytesSource(data), policy=policy, issues=issues)[0], issues
 
 
 @pytest.mark.parametrize("syntax", BODIES, ids=str)
-def test_a_whole_file(syntax):
+def test_a_whole_file(syntax: TransferSyntax) -> None:
     meta = encode_file_meta(CT, "1.2.3", syntax.uid)
     found, issues = layout(meta + BODIES[syntax])
     assert found == (True, 132, len(meta), syntax, syntax.uid)
@@ -40,7 +40,7 @@ def test_a_whole_file(syntax):
 
 
 @pytest.mark.parametrize("syntax", BODIES, ids=str)
-def test_without_preamble_or_meta(syntax):
+def test_without_preamble_or_meta(syntax: TransferSyntax) -> None:
     meta = encode_file_meta(CT, "1.2.3", syntax.uid)
     bare, issues = layout(meta[132:] + BODIES[syntax])
     assert bare == (False, 0, len(meta) - 132, syntax, syntax.uid)
@@ -52,7 +52,7 @@ def test_without_preamble_or_meta(syntax):
     assert prefixed == (False, 4, len(meta) - 128, syntax, syntax.uid)
 
 
-def test_a_wrong_group_length_or_none_changes_nothing():
+def test_a_wrong_group_length_or_none_changes_nothing() -> None:
     meta = bytearray(encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid))
     whole = len(meta)
     for length in (0, 1, 20, 0xFFFFFFFF):
@@ -64,7 +64,7 @@ def test_a_wrong_group_length_or_none_changes_nothing():
 
 
 @pytest.mark.parametrize(("declared", "actual"), [(EXPLICIT_LE, IMPLICIT_LE), (IMPLICIT_LE, EXPLICIT_LE)])
-def test_a_wrong_declaration_is_an_issue(declared, actual):
+def test_a_wrong_declaration_is_an_issue(declared: TransferSyntax, actual: TransferSyntax) -> None:
     data = encode_file_meta(CT, "1.2.3", declared.uid) + BODIES[actual]
     found, issues = layout(data)
     assert (found.syntax.explicit, found.syntax.uid) == (actual.explicit, declared.uid)
@@ -75,18 +75,18 @@ def test_a_wrong_declaration_is_an_issue(declared, actual):
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 300, b"\0" * 300, b"PK\3\4" + b"x" * 200])
-def test_what_is_not_dicom_is_refused(data):
+def test_what_is_not_dicom_is_refused(data: bytes) -> None:
     with pytest.raises(EncodingError) as caught:
         layout(data)
     assert caught.value.clause == "PS3.10 7.1"
 
 
-def test_gzip_gets_a_hint():
+def test_gzip_gets_a_hint() -> None:
     with pytest.raises(EncodingError, match="decompress"):
         layout(b"\x1f\x8b\x08\0" + b"\0" * 200)
 
 
-def test_every_cut_of_a_meta_group_ends_in_an_answer():
+def test_every_cut_of_a_meta_group_ends_in_an_answer() -> None:
     data = encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid, source_ae="ME") + BODIES[EXPLICIT_LE]
     for length in range(len(data)):
         try:
@@ -96,7 +96,7 @@ def test_every_cut_of_a_meta_group_ends_in_an_answer():
         assert found.dataset_offset <= length
 
 
-def test_header_for_sending(tmp_path: Path):
+def test_header_for_sending(tmp_path: Path) -> None:
     path = tmp_path / "ct.dcm"
     meta = encode_file_meta(CT, "1.2.3", IMPLICIT_LE.uid)
     path.write_bytes(meta + BODIES[IMPLICIT_LE])
@@ -108,7 +108,7 @@ def test_header_for_sending(tmp_path: Path):
         read_header(tmp_path / "none")
 
 
-def test_meta_group_as_pydicom_reads_it():
+def test_meta_group_as_pydicom_reads_it() -> None:
     data = encode_file_meta(CT, "1.2.3", EXPLICIT_LE.uid, source_ae="A", sending_ae="BB", receiving_ae="CCC")
     assert len(data) % 2 == 0
     meta = pydicom.dcmread(io.BytesIO(data + BODIES[EXPLICIT_LE])).file_meta

@@ -66,7 +66,7 @@ def read(ds: Dataset, syntax: str) -> Dataset:
 
 
 @given(PLAIN, SYNTAXES, SYNTAXES)
-def test_there_and_back(content, first, second):
+def test_there_and_back(content: dict[str, Any], first: str, second: str) -> None:
     fresh = root(content)
     one = read(fresh, first)
     assert [e.tag for e in one.iterall()] == [e.tag for e in fresh.iterall()]
@@ -78,7 +78,7 @@ def test_there_and_back(content, first, second):
 
 
 @given(PLAIN, SYNTAXES)
-def test_pydicom_reads_the_same(content, syntax):
+def test_pydicom_reads_the_same(content: dict[str, Any], syntax: str) -> None:
     fresh = root(content)
     file = io.BytesIO()
     fresh.save_as(file, syntax)
@@ -87,7 +87,9 @@ def test_pydicom_reads_the_same(content, syntax):
 
 
 @given(PLAIN, PLAIN, SYNTAXES, SYNTAXES, st.data())
-def test_edits_equal_a_fresh_build(before, after, first, second, data):
+def test_edits_equal_a_fresh_build(
+    before: dict[str, Any], after: dict[str, Any], first: str, second: str, data: st.DataObject
+) -> None:
     """Turn what was read into other content by edits at every depth; the bytes are those of the other content."""
     ds = read(root(before), first)
     turn(ds, after, data)
@@ -121,7 +123,9 @@ def turn(ds: Dataset, content: dict[str, Any], data: st.DataObject) -> None:
 
 
 @given(PLAIN, PLAIN, SYNTAXES, SYNTAXES, SYNTAXES)
-def test_items_moved_between_files(here, there, first, second, third):
+def test_items_moved_between_files(
+    here: dict[str, Any], there: dict[str, Any], first: str, second: str, third: str
+) -> None:
     """Items of a Latin-1 file in one encoding move into a UTF-8 file in another: as if built there."""
     source, target = read(root(here), first), read(root(there, "ISO_IR 192"), second)
     target.BeamSequence = [*target.get("BeamSequence", []), *source.get("BeamSequence", [])]
@@ -131,14 +135,14 @@ def test_items_moved_between_files(here, there, first, second, third):
 
 
 @given(PLAIN, SYNTAXES, st.sampled_from(["ISO_IR 100", "ISO_IR 192", "GB18030"]))
-def test_a_new_character_set(content, syntax, charset):
+def test_a_new_character_set(content: dict[str, Any], syntax: str, charset: str) -> None:
     ds = read(root(content), syntax)
     ds.SpecificCharacterSet = charset
     assert ds.to_bytes(syntax) == root(content, charset).to_bytes(syntax)
 
 
 @given(PLAIN, SYNTAXES)
-def test_undefined_lengths_stay_and_unedited_bytes_too(content, syntax):
+def test_undefined_lengths_stay_and_unedited_bytes_too(content: dict[str, Any], syntax: str) -> None:
     fresh = root(content)
     for element in fresh.iterall():
         if element.VR == "SQ":
@@ -152,7 +156,7 @@ def test_undefined_lengths_stay_and_unedited_bytes_too(content, syntax):
     assert read(ds, EXPLICIT_LE.uid) == read(fresh, EXPLICIT_LE.uid)
 
 
-def test_group_lengths_go_when_a_level_changes():
+def test_group_lengths_go_when_a_level_changes() -> None:
     raw = (
         bytes.fromhex("08000000 554C 0400 0A000000 08006000 4353 0200")
         + b"CT"
@@ -165,7 +169,7 @@ def test_group_lengths_go_when_a_level_changes():
     assert ds.to_bytes() == raw[12:-2] + b"2 "
 
 
-def test_faulty_values_stay_byte_for_byte():
+def test_faulty_values_stay_byte_for_byte() -> None:
     raw = bytes.fromhex("10002000 4C4F 0300") + b"abc" + bytes.fromhex("28001000 5553 0300") + b"xyz"
     ds = read_dataset(raw, EXPLICIT_LE.uid)
     assert ds.PatientID == "abc"
@@ -175,7 +179,7 @@ def test_faulty_values_stay_byte_for_byte():
     assert {issue.path for issue in ds.check()} == {"(0010,0020)", "(0028,0010)"}
 
 
-def test_out_of_order_and_repeated_elements():
+def test_out_of_order_and_repeated_elements() -> None:
     name, identity = bytes.fromhex("10001000 504E 0200") + b"N ", bytes.fromhex("10002000 4C4F 0200") + b"1 "
     ds = read_dataset(identity + name + identity, EXPLICIT_LE.uid)
     assert len(ds) == 2
@@ -185,7 +189,7 @@ def test_out_of_order_and_repeated_elements():
     assert ds.to_bytes() == name + identity[:-2] + b"2 " + bytes.fromhex("10004000 4353 0200") + b"O "
 
 
-def test_a_truncated_value_is_re_encoded_with_the_length_it_has():
+def test_a_truncated_value_is_re_encoded_with_the_length_it_has() -> None:
     raw = bytes.fromhex("10001000 504E 0200") + b"N " + bytes.fromhex("28001000 5553 0600") + b"\1\0\2\0"
     ds = read_dataset(raw, EXPLICIT_LE.uid)
     assert ds.Rows == [1, 2]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from dicomcore import Dataset, dcmread
-from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, TransferSyntax
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 NAMES = ["CT_small.dcm", "rtplan.dcm", "rtdose.dcm", "test-SR.dcm", "examples_overlay.dcm", "waveform_ecg.dcm"]
@@ -26,7 +27,9 @@ def run(*command: str) -> str:
 
 @pytest.mark.parametrize("syntax", FLAGS, ids=lambda one: one.keyword)
 @pytest.mark.parametrize("name", NAMES)
-def test_dcmdump_reads_what_we_write(name, syntax, tmp_path: Path, peer):
+def test_dcmdump_reads_what_we_write(
+    name: str, syntax: TransferSyntax, tmp_path: Path, peer: Callable[[str], str]
+) -> None:
     path = tmp_path / "ours.dcm"
     ds = dcmread(FOLDER / name)
     ds.PatientComments = "edited"
@@ -39,7 +42,9 @@ def test_dcmdump_reads_what_we_write(name, syntax, tmp_path: Path, peer):
 @pytest.mark.parametrize("syntax", FLAGS, ids=lambda one: one.keyword)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lengths", ["+e", "-e"])
-def test_we_read_what_dcmconv_writes(name, syntax, lengths, tmp_path: Path, peer):
+def test_we_read_what_dcmconv_writes(
+    name: str, syntax: TransferSyntax, lengths: str, tmp_path: Path, peer: Callable[[str], str]
+) -> None:
     original = tmp_path / "original.dcm"
     dcmread(FOLDER / name).save_as(original, EXPLICIT_LE.uid)
     path = tmp_path / "theirs.dcm"
@@ -56,7 +61,7 @@ def test_we_read_what_dcmconv_writes(name, syntax, lengths, tmp_path: Path, peer
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_json_as_dcm2json(name, tmp_path: Path, peer):
+def test_json_as_dcm2json(name: str, tmp_path: Path, peer: Callable[[str], str]) -> None:
     ds = dcmread(FOLDER / name)
     theirs = json.loads(run(peer("dcm2json"), "-q", str(FOLDER / name)))
     ours = json.loads(ds.to_json())

@@ -16,7 +16,7 @@ import pytest
 
 from dicomcore import Dataset, Sequence, dcmread
 from dicomcore.errors import EncodingError
-from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, TransferSyntax
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.suffix == ".dcm" or path.name == "DICOMDIR")
@@ -40,6 +40,10 @@ def theirs(path: Path | io.BytesIO, **options: Any) -> pydicom.Dataset:
         if isinstance(path, io.BytesIO):
             path.seek(0)
         return pydicom.dcmread(path, force=True, **options)
+
+
+def origin_of(dataset: Dataset) -> Any:
+    return dataset._origin
 
 
 def same(ours: Any, value: Any) -> bool:
@@ -92,7 +96,7 @@ def compare(ours: Dataset, other: pydicom.Dataset, path: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_value_is_read_as_pydicom_reads_it(name):
+def test_every_value_is_read_as_pydicom_reads_it(name: str) -> None:
     ours = dcmread(NAMES[name])
     other = theirs(NAMES[name])
     found = [line for line in compare(ours, other) if (name, line.split()[0]) not in DIFFERENCES]
@@ -112,7 +116,7 @@ REBUILT = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unedited_is_repeated_byte_for_byte(name):
+def test_unedited_is_repeated_byte_for_byte(name: str) -> None:
     written = io.BytesIO()
     dataset = dcmread(NAMES[name])
     dataset.save_as(written)
@@ -123,7 +127,7 @@ def test_unedited_is_repeated_byte_for_byte(name):
     assert written.getvalue() != original
     assert not compare(dcmread(written.getvalue()), theirs(NAMES[name]))
     if name != "SC_rgb_jpeg.dcm":
-        offset = dataset._origin.file.layout.dataset_offset
+        offset = origin_of(dataset).file.layout.dataset_offset
         assert written.getvalue().endswith(original[offset:])
 
 
@@ -172,21 +176,21 @@ MISREAD = {"UN_sequence.dcm", "priv_SQ.dcm", "nested_priv_SQ.dcm", "meta_missing
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE], ids=lambda one: one.keyword)
 @pytest.mark.parametrize("name", NAMES)
-def test_re_encoded_to_every_syntax(name, syntax):
+def test_re_encoded_to_every_syntax(name: str, syntax: TransferSyntax) -> None:
     dataset = dcmread(NAMES[name])
     written = io.BytesIO()
-    if dataset._origin.file.layout.syntax.encapsulated and "PixelData" in dataset:
+    if origin_of(dataset).file.layout.syntax.encapsulated and "PixelData" in dataset:
         with pytest.raises(EncodingError, match="transcode"):
             dataset.save_as(written, syntax.uid)
         return
     dataset.save_as(written, syntax.uid)
     now = theirs(written)
     assert now.file_meta.TransferSyntaxUID == syntax.uid
-    swapped = dataset._origin.big_endian != syntax.big_endian
+    swapped = origin_of(dataset).big_endian != syntax.big_endian
     if syntax is not EXPLICIT_BE or name not in MISREAD:
         assert not changed(theirs(NAMES[name]), now, swapped)
     # and back: what was explicit returns to the same elements
     again = dcmread(written.getvalue())
     back = io.BytesIO()
-    again.save_as(back, dataset._origin.file.layout.syntax.uid)
+    again.save_as(back, origin_of(dataset).file.layout.syntax.uid)
     assert not changed(theirs(NAMES[name]), theirs(back), False)

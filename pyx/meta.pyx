@@ -1,0 +1,85 @@
+"""The walk over file meta information (PS3.10 7.1): header by header, whatever its group length says."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from bits cimport load_u16, load_u32
+from status cimport STATUS_LENGTH, STATUS_OK, STATUS_SHORT
+
+DONE = <int>STATUS_OK
+NEED = <int>STATUS_SHORT
+OVERRUN = <int>STATUS_LENGTH
+
+cdef enum:
+    PRIVATE_INFORMATION = 0x0102
+    COUNT_LIMIT = 64  # no meta group has as many elements
+
+
+cdef inline bint _is_letter(uint8_t byte) noexcept nogil:
+    return 0x41 <= byte <= 0x5A
+
+
+cdef inline bint _is_long(uint16_t vr) noexcept nogil:
+    """OB OD OF OL OV OW SQ SV UC UN UR UT UV: a header of twelve bytes (PS3.5 7.1.2); ``vr`` has the first letter high."""
+    return vr >> 8 == 0x4F or vr in (0x5351, 0x5356, 0x5543, 0x554E, 0x5552, 0x5554, 0x5556)
+
+
+cdef int _next(const uint8_t *p, uint64_t left, uint16_t *element, uint64_t *header, uint64_t *length) noexcept nogil:
+    """The header at ``p``: STATUS_OK, STATUS_SHORT, or -1 where group 0002 has ended."""
+    cdef uint16_t vr
+    if left < 8:
+        return STATUS_SHORT
+    if load_u16(p, False) != 2:
+        return -1
+    element[0] = load_u16(p + 2, False)
+    header[0] = 8
+    vr = <uint16_t>(<uint32_t>p[4] << 8 | p[5])
+    if not (_is_letter(p[4]) and _is_letter(p[5])):  # implicit VR: not allowed here, and seen
+        length[0] = load_u32(p + 4, False)
+    elif _is_long(vr):
+        if left < 12:
+            return STATUS_SHORT
+        header[0] = 12
+        length[0] = load_u32(p + 8, False)
+    else:
+        length[0] = load_u16(p + 6, False)
+    return STATUS_OK
+
+
+def walk(head, uint64_t start, uint64_t size):
+    """(status, position, values by element number) over ``head``, the bytes of a source of ``size`` from its offset 0.
+
+    DONE: group 0002 ends at ``position``. NEED: bytes up to ``position`` are wanted. OVERRUN: the value of the element at
+    ``position`` ends behind the source. Private information (0002,0102) is not among the values.
+    """
+    cdef Py_buffer view
+    cdef const uint8_t *data
+    cdef uint64_t at = start, header = 0, length = 0, stop
+    cdef uint16_t element = 0
+    cdef int status, count = 0
+    cdef dict values = {}
+    PyObject_GetBuffer(head, &view, PyBUF_SIMPLE)
+    try:
+        data = <const uint8_t *>view.buf
+        stop = <uint64_t>view.len if <uint64_t>view.len < size else size
+        while at < size and count < COUNT_LIMIT:
+            status = STATUS_SHORT
+            if at < stop:
+                status = _next(data + at, stop - at, &element, &header, &length)
+            if status == -1:
+                break
+            if status == STATUS_SHORT:
+                if stop == size:
+                    break  # too few bytes for an element: the data set's affair
+                return NEED, min(at + 4096, size), None
+            if length > size - at - header:
+                return OVERRUN, at, values
+            if at + header + length > stop:
+                return NEED, min(at + header + length + 4096, size), None
+            if element != PRIVATE_INFORMATION:
+                values[element] = data[at + header : at + header + length]
+            at += header + length
+            count += 1
+        return DONE, at, values
+    finally:
+        PyBuffer_Release(&view)
