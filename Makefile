@@ -53,8 +53,8 @@ $(BIN)/python:
 
 # Kernels are built in place, so the editable install need not be made again when one changes.
 $(VENV)/.dev: pyproject.toml setup.py | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	touch $@
 
 $(VENV)/.kernels: setup.py $(KERNELS) | $(VENV)/.dev
@@ -63,5 +63,5 @@ $(VENV)/.kernels: setup.py $(KERNELS) | $(VENV)/.dev
 
 # The demo needs less than the tests do; where the tests' install is, it serves the demo too.
 $(VENV)/.demo: pyproject.toml setup.py $(KERNELS) $(shell find dicomcore -name '*.py') | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check '.[cli]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check '.[cli]'
 	touch $@

@@ -111,7 +111,7 @@ def vr_rows() -> Iterator[tuple[int, str]]:
 
 
 def repeating_rows() -> Iterator[tuple[int, int, str]]:
-    """(mask, tag, VR) of the repeating groups: a row holds for every even group's tag with ``tag & mask`` equal to it."""
+    """(mask, tag, VR) of the repeating groups: a row is for every even group's tag with ``tag & mask`` equal to it."""
     return ((mask, tag, entry.vr) for mask, rows in _elements().by_mask.items() for tag, entry in rows.items())
 
 
