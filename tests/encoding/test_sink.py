@@ -19,7 +19,12 @@ import pytest
 from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, MemorySink
 from dicomcore.errors import LimitExceeded
 
-PARTS = [b"preamble", b"", bytearray(b"meta"), memoryview(bytes(range(256)) * 300)]
+PARTS: list[bytes | bytearray | memoryview] = [
+    b"preamble",
+    b"",
+    bytearray(b"meta"),
+    memoryview(bytes(range(256)) * 300),
+]
 WHOLE = b"".join(PARTS)
 Durability = Literal["process", "power"]
 
@@ -147,7 +152,7 @@ def test_short_writes_are_completed(path: Path, monkeypatch: pytest.MonkeyPatch,
     write_some = os.write
     monkeypatch.setattr(os, "write", lambda fd, view: write_some(fd, memoryview(view).cast("B")[:most]))
     monkeypatch.setattr(os, "writev", lambda fd, views: write_some(fd, b"".join(views)[:most]))
-    parts = [b"12345678", memoryview(b"abcdefgh" * 100).cast("H"), b"", b"xyz" * 100]
+    parts: list[bytes | memoryview] = [b"12345678", memoryview(b"abcdefgh" * 100).cast("H"), b"", b"xyz" * 100]
     with FileSink(path) as sink:
         sink.write(parts[0])
         sink.writev(parts[1:])

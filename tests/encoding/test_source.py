@@ -47,7 +47,7 @@ def test_bytes_of_any_kind(make: Callable[[bytes], bytes]) -> None:
     assert source.size == len(DATA)
     assert source.view(10, 5) == DATA[10:15]
     assert source.view(0, len(DATA)).readonly
-    assert source.view(len(DATA), 0) == b""
+    assert len(source.view(len(DATA), 0)) == 0
     assert source.head == DATA
     with source.session() as same:
         assert same.view(1, 1) == DATA[1:2]
@@ -69,8 +69,8 @@ def test_empty_sources(tmp_path: Path) -> None:
     empty.touch()
     for source in (open_source(b""), open_source(empty)):
         assert source.size == 0
-        assert source.view(0, 0) == b""
-        assert source.head == b""
+        assert len(source.view(0, 0)) == 0
+        assert len(source.head) == 0
 
 
 def test_a_buffer_with_gaps_is_refused() -> None:
@@ -110,7 +110,7 @@ def test_a_trimmed_or_closed_source_reads_again(path: Path) -> None:
     assert len(source.head) == 100
     assert source.view(90, 20) == DATA[90:110]
     source.close()
-    assert source.head == b""
+    assert len(source.head) == 0
     assert source.view(0, 4) == DATA[:4]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 from dicomcore.vocab.vr import VRS
 
@@ -89,14 +90,15 @@ class Reader:
         """The header, or the tag of one that does not fit."""
         order = ">" if big else "<"
         group, element = struct.unpack_from(order + "HH", self.data, at)
-        tag = group << 16 | element
+        tag: int = group << 16 | element
         raw = self.data[at + 4 : at + 6]
         if explicit and group != 0xFFFE:
             vr = VRS.get(raw.decode("latin-1"))
             if vr is not None and vr.long_header:
                 if stop - at < 12:
                     return tag
-                return Head(tag, vr.code, struct.unpack_from(order + "L", self.data, at + 8)[0], 12)
+                (length,) = struct.unpack_from(order + "L", self.data, at + 8)
+                return Head(tag, vr.code, length, 12)
             if vr is not None or all(32 <= byte < 127 for byte in raw):
                 length = struct.unpack_from(order + "H", self.data, at + 6)[0]
                 return Head(tag, raw.decode(), length, 8, 0 if vr is not None else ALIEN_VR)
@@ -324,7 +326,7 @@ def scan(
     items: bool = False,
     stop_tag: int | None = None,
     depth: int = 0,
-    **limits: int,
+    **limits: Any,
 ) -> tuple[list[Node], int, list[Told]]:
     """(rows, end offset, faults); `Refused` over a limit."""
     reader = Reader(data, **limits)
