@@ -20,7 +20,7 @@ from ..encoding.values import MultiValue, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..errors import Issue
 from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup, lookup_private, suggest
-from ..vocab.syntaxes import EXPLICIT_LE
+from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax
 from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
@@ -430,11 +430,11 @@ class Dataset(Level, Item):
             _ = element.value
         return self.issues
 
-    def save_as(self, path: Any, transfer_syntax: str | None = None, **options: Any) -> None:
+    def save_as(self, path: Any, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
         """Write a Part 10 file, atomically; see `dicomcore.data.files.save_as`."""
         late("save_as")(self, path, transfer_syntax, **options)
 
-    def to_bytes(self, transfer_syntax: str | None = None) -> bytes:
+    def to_bytes(self, transfer_syntax: str | TransferSyntax | None = None) -> bytes:
         """The data set without file meta information, as it travels in DIMSE."""
         return b"".join(late("iter_bytes")(late("encode_dataset")(self, transfer_syntax)))
 

@@ -18,7 +18,7 @@ from ..encoding.sink import FileSink
 from ..encoding.source import BytesSource, FileSource, Source, open_source
 from ..errors import Issue, LimitExceeded
 from ..limits import DEFAULT_LIMITS, Limits
-from ..vocab.syntaxes import EXPLICIT_LE, transfer_syntax
+from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .dataset import Dataset
@@ -148,7 +148,7 @@ def _inflate(source: Source, start: int, limits: Limits, policy: Policy, issues:
 def save_as(
     dataset: Dataset,
     path: Any,
-    transfer_syntax_uid: str | None = None,
+    transfer_syntax_uid: str | TransferSyntax | None = None,
     *,
     durability: Literal["process", "power"] = "process",
     replace: bool = True,
@@ -158,7 +158,8 @@ def save_as(
     A file saved over its own source is re-opened in place, and items and sequences that were handed out stay good.
     FileExistsError with ``replace=False`` when the name is taken.
     """
-    uid = str(transfer_syntax_uid or dataset.transfer_syntax)
+    wanted = transfer_syntax_uid or dataset.transfer_syntax
+    uid = wanted.uid if isinstance(wanted, TransferSyntax) else str(wanted)
     chunks = encode_dataset(dataset, uid)
     head = _head(dataset, uid)
     if hasattr(path, "write"):

@@ -25,11 +25,12 @@ from .part10 import Layout
 __all__ = ["FileState", "Origin", "as_charsets", "in_order"]
 
 CHARSET = 0x00080005
+PIXEL_REPRESENTATION = 0x00280103
 _SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
 PLAIN_VRS: Mapping[int, str] = {vr_code(code): code for code in VRS if code not in ("SQ", "UN")}
 TEXT_VRS = frozenset(code for code, row in VRS.items() if row.is_text)
 _CONTEXT_TAGS = {
-    "pixel_representation": (0x00280103, "US"),
+    "pixel_representation": (PIXEL_REPRESENTATION, "US"),
     "bits_allocated": (0x00280100, "US"),
     "waveform_bits_allocated": (0x54001004, "US"),
     "lut_entries": (0x00283002, "US"),
@@ -129,6 +130,15 @@ class Origin:
                 values[name] = value if value is not None or inherited is None else getattr(inherited, name)
             self._context = VRContext(private_creators=self._creators(), **values)
         return self._context
+
+    @property
+    def pixel_representation(self) -> int | None:
+        """Its own value, else that of the nearest enclosing level."""
+        row = self.index.find(PIXEL_REPRESENTATION)
+        if row < 0:
+            return self.parent.pixel_representation if self.parent else None
+        value = decode("US", self.raw(row), self.big_endian, ())
+        return value if isinstance(value, int) else None
 
     def _creators(self) -> dict[int, str]:
         return {

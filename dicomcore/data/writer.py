@@ -25,14 +25,14 @@ from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import CHARSET, TEXT_VRS, Origin, as_charsets, in_order
+from .origin import CHARSET, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
 __all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes"]
 
 PIXEL_DATA = 0x7FE00010
-PIXEL_REPRESENTATION = 0x00280103
-_BULK_LENGTH = 1 << 20  # longer values are never joined, swapped or copied with their neighbours
+_BULK_LENGTH = 1 << 16  # longer values of bytes go apart from their neighbours and are not copied
+_WHOLE_LENGTH = 1 << 20  # a shorter run is not searched for them but at its end
 _BLOCK_LENGTH = 1 << 20
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -81,7 +81,7 @@ class _Scope(NamedTuple):
 
 def encode_dataset(
     dataset: Dataset,
-    transfer_syntax_uid: str | None = None,
+    transfer_syntax_uid: str | TransferSyntax | None = None,
     *,
     charsets: tuple[str, ...] = (),
     limits: Limits = DEFAULT_LIMITS,
@@ -90,7 +90,8 @@ def encode_dataset(
 
     ``charsets`` is in effect until the data set says otherwise.
     """
-    syntax = transfer_syntax(transfer_syntax_uid or dataset.transfer_syntax)
+    wanted = transfer_syntax_uid or dataset.transfer_syntax
+    syntax = wanted if isinstance(wanted, TransferSyntax) else transfer_syntax(wanted)
     _check_pixels(dataset, syntax)
     origin = dataset._origin
     file = origin.file if origin is not None and origin.parent is None else None
@@ -181,7 +182,7 @@ class _Writer:
         """A level that was read: runs of its rows, and among them what is not verbatim."""
         index = origin.index
         recharset = scope.charsets != origin.charsets
-        relabel = self.explicit and scope.pixel_representation != origin.context.pixel_representation
+        relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
         rest = origin.index.is_cut(len(index) - 1) if len(index) and not self.same_form(origin) else False
         if not (recharset or relabel or rest or extra or dataset._is_edited()):
             return self.run(origin, 0, len(index))
@@ -235,11 +236,24 @@ class _Writer:
         end = index.end_offset_at(stop - 1)
         if self.same_form(origin):
             return [_slice(origin.source, first, end - first)]
+        pieces: list[list[Chunk]] = []
+        rest = stop
         if end - first > _BULK_LENGTH:
-            for row in range(start, stop):
-                bulk = self.bulk(origin, row)
-                if bulk is not None:
-                    return [*self.run(origin, start, row), *bulk, *self.run(origin, row + 1, stop)]
+            rows = range(stop - 1, start - 1, -1)  # pixel data comes last, and for most files that is all there is
+            for row in rows if end - first > _WHOLE_LENGTH else rows[:1]:
+                if bulk := self.bulk(origin, row):
+                    pieces += [self.converted(origin, row + 1, rest), bulk]
+                    rest = row
+        pieces.append(self.converted(origin, start, rest))
+        return [chunk for piece in reversed(pieces) for chunk in piece]
+
+    def converted(self, origin: Origin, start: int, stop: int) -> list[Chunk]:
+        """Consecutive rows through the kernel; what it repairs is reported."""
+        if start == stop:
+            return []
+        index = origin.index
+        first = index.header_offset_at(start)
+        end = index.end_offset_at(stop - 1)
         faults: list[Issue] = []
         raw = reencode(
             origin.source.view(first, end - first),

@@ -197,3 +197,14 @@ def test_a_truncated_value_is_re_encoded_with_the_length_it_has() -> None:
     assert read(ds, EXPLICIT_BE.uid).Rows == [1, 2]
     assert read(ds, IMPLICIT_LE.uid).Rows == [1, 2]
     assert dcmread(raw).issues
+
+
+def test_many_long_values_go_apart_without_recursion() -> None:
+    ds = Dataset()
+    for number in range(1500):
+        ds.add_new((0x0009 + 2 * (number // 200), 0x1000 + number % 200), "OB", bytes([number % 251]) * 70_000)
+        ds.add_new((0x0009 + 2 * (number // 200), 0x1100 + number % 200), "LO", "x")
+    explicit = read_dataset(ds.to_bytes(), EXPLICIT_LE.uid)
+    chunks = encode_dataset(explicit, IMPLICIT_LE.uid)
+    assert sum(isinstance(chunk, memoryview) and len(chunk) == 70_000 for chunk in chunks) == 1500
+    assert b"".join(iter_bytes(chunks)) == ds.to_bytes(IMPLICIT_LE.uid)
