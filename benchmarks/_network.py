@@ -92,8 +92,8 @@ def dcmtk_pair(files: Files | None, out: Path, pdu: int, count: int) -> Entrant:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 if process.returncode:
                     raise RuntimeError(f"{command[0]} failed with {process.returncode}")
-                both = usage.ru_utime + usage.ru_stime + server.cpu - cpu
-                return Sample(seconds, both, max(server.peak - server.idle, usage.ru_maxrss * 1024))
+                # The peak of the user process cannot be told: wait4 counts in what this process held when it forked.
+                return Sample(seconds, usage.ru_utime + usage.ru_stime + server.cpu - cpu, server.peak - server.idle)
 
             yield run
 

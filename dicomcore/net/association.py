@@ -20,6 +20,7 @@ from dicomcore.data.dataset import Dataset
 from dicomcore.data.part10 import FileHeader
 from dicomcore.dimse.command import response
 from dicomcore.dimse.exchange import Fragment, RequestReceived, ResponseReceived
+from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -326,7 +327,10 @@ class Association:
             return None
         user = self._storage.c_store(source)
         try:
-            return source, user, next(user), None
+            invoke = next(user)
+            if isinstance(invoke.body, FileSlice):
+                invoke.body.fileno()  # opens it now, while the peer works
+            return source, user, invoke, None
         except (DicomError, OSError) as error:
             return source, user, None, error
 

@@ -298,7 +298,7 @@ class ServedConnection(Connection):
         """A provider's exception becomes a failure status; when it has answered already, only the log hears of it."""
         if self.over is None:
             name = operation.request.command.name
-            log.warning("%s from %s: the provider failed: %s", name, self.calling_ae, error, exc_info=error)
+            log.warning("%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error)
             refusal = Response(status_of(error))
             if operation.body_open:
                 operation.held = refusal  # sent when the body has been drained

@@ -135,7 +135,7 @@ class Server:
                 for fd in poller.wait(self._patience()):
                     connection = connections.get(fd)
                     if connection is not None:
-                        self._attend(connection)
+                        self._guarded(self._attend, connection)
                     elif fd in self._listeners:
                         self._accept(self._listeners[fd])
                 while self._mailbox:
@@ -150,6 +150,14 @@ class Server:
                 self._kill(connection)
             self._stop_listening()
             self._closed.set()
+
+    def _guarded(self, action: Callable[[ServedConnection], None], connection: ServedConnection) -> None:
+        """What goes wrong with one connection ends that one only."""
+        try:
+            action(connection)
+        except Exception:
+            log.exception("the association with %r fails", connection.peer)
+            self._kill(connection)
 
     def _patience(self) -> float | None:
         """Seconds until the next timer."""
@@ -216,7 +224,7 @@ class Server:
             connection.established = True
             self._established += 1
         log.info(
-            "association from %s (%s): %s",
+            "association from %r (%s): %s",
             request.calling_ae,
             connection.peer,
             "accepted" if connection.established else "refused",
@@ -291,13 +299,13 @@ class Server:
             if connection.deadline > now:
                 self._schedule(connection)
             else:
-                self._overdue(connection, now)
+                self._guarded(self._overdue, connection)
         if len(timers) > 2 * len(self._connections) + 64:  # what the timers of ended connections keep alive
             alive = [row for row in timers if row[0] == row[2].timer_at and self._connections.get(row[2].fd) is row[2]]
             timers[:] = alive
             heapq.heapify(timers)
 
-    def _overdue(self, connection: ServedConnection, now: float) -> None:
+    def _overdue(self, connection: ServedConnection) -> None:
         if connection.parting:
             self._drop(connection)
             return
@@ -368,8 +376,8 @@ class Server:
                 if not worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
                     break
                 connection.pull()
-        except Exception as error:
-            log.exception("serving %s failed", connection.calling_ae)
+        except BaseException as error:  # also SystemExit of a provider: the association is to be given back
+            log.exception("serving %r failed", connection.calling_ae)
             connection.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
         self._give_back(connection)
 
@@ -389,7 +397,7 @@ class Server:
         if self._closed.is_set():
             connection.close()  # its provider was stuck until long after the server had closed
         else:
-            self._post(lambda: self._returned(connection))
+            self._post(lambda: self._guarded(self._returned, connection))
 
     def _returned(self, connection: ServedConnection) -> None:
         if connection.lent or self._connections.get(connection.fd) is not connection:

@@ -22,6 +22,7 @@ __all__ = ["Outbox", "connect", "listen", "tune"]
 
 KiB = 1024
 BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
+FIRST_BATCH = 64 * KiB
 MANY = 512  # buffers in one gathered write; IOV_MAX is 1,024 or more everywhere
 
 
@@ -111,13 +112,14 @@ class Outbox:
 
     def flush(self, sock: socket.socket) -> bool:
         """True when all is written, False when the socket takes no more now. OSError when it is broken."""
+        batch = FIRST_BATCH  # the peer is to have something to do while the next is read
         while True:
             views = self._views
             if not views:
-                parts = self._core.segments(BATCH)
-                if not parts:
+                if not self._core.wants_write:
                     return True
-                views = self._views = self._load(parts)
+                views = self._views = self._load(self._core.segments(batch))
+                batch = BATCH
             try:
                 sent = sock.sendmsg(views[:MANY]) if self._gather else sock.send(views[0])
             except (BlockingIOError, InterruptedError):

@@ -129,6 +129,21 @@ def test_a_provider_without_an_answer_answers_0110(
     assert "final response" in caplog.text
 
 
+def test_a_provider_that_exits_ends_its_association_only(
+    serving: Serving, user: AE, caplog: pytest.LogCaptureFixture
+) -> None:
+    def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
+        yield Receive(MemorySink(1)) if request.has_body else Response(sys.exit())
+
+    server = serving(Scripted(provider), workers=1)
+    for _ in range(3):
+        association = user.associate("127.0.0.1", server.port)
+        with pytest.raises(AssociationAborted):
+            association.c_echo()
+    assert "SystemExit" in caplog.text
+    eventually(lambda: server.connection_count == 0)
+
+
 def test_what_a_call_raises_is_thrown_into_the_provider(serving: Serving, user: AE) -> None:
     def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
         try:
