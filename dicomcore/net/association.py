@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,6 +104,23 @@ class _UserConnection(Connection):
                 super().upper(event)
 
 
+class _Turn:
+    """``with`` this, one operation at a time. A class, since a generator of contextlib would be a tenth of a C-ECHO."""
+
+    __slots__ = ("_association",)
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+
+    def __enter__(self) -> None:
+        self._association._begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._association._finish(error)
+
+
 class Association:
     """An open association; made by `AE.associate`. ``with`` releases it at the end, and aborts it on an exception."""
 
@@ -118,6 +135,7 @@ class Association:
         self._storage = StorageSCU(self.negotiated, transcoder=transcoder, limits=connection.limits)
         self._waiter = Waiter(facilities)
         self._lock = threading.RLock()
+        self._turn = _Turn(self)
         self._inside = False
         self._answers: dict[int, list[Answer]] = {}
         self._gathering: tuple[ResponseReceived, bytearray] | None = None
@@ -234,13 +252,15 @@ class Association:
 
     def wait(self, timeout: float) -> bool:
         """Serve what the peer sends unasked for `timeout` seconds; True while the association stands."""
-        with self._operation(check=False):
+        connection = self._connection
+        with self._turn:
             deadline = monotonic() + timeout
-            while self.is_open and (left := deadline - monotonic()) > 0:
-                written = self._connection.flush()
-                self._waiter.wait(self._connection.fd, read=True, write=not written, timeout=left)
-                self._take_in()
-            return self.is_open
+            while connection.over is None and (left := deadline - monotonic()) > 0:
+                written = connection.flush()
+                self._waiter.wait(connection.fd, read=True, write=not written, timeout=left)
+                connection.pull()
+                self._digest()
+            return connection.over is None
 
     def __enter__(self) -> Self:
         return self
@@ -255,26 +275,35 @@ class Association:
 
     # operations
 
-    @contextmanager
-    def _operation(self, *, check: bool = True) -> Iterator[None]:
-        """One operation at a time; what ends it early ends the association if the exchange is left half done."""
-        with self._lock:
-            if self._inside:
-                raise LocalProtocolError("an operation of this thread is under way on this association")
-            self._inside = True
-            connection = self._connection
-            try:
-                self._take_in()
-                if check and connection.over is not None:
-                    raise self._why_over()
-                yield
-            except BaseException:
-                if connection.over is None and (connection.exchange.invoked or not connection.outbox.empty):
-                    connection.abort(AssociationAborted("an operation was broken off", answer=(0, 0)))
-                    self._part()
-                raise
-            finally:
-                self._inside = False
+    def _begin(self) -> None:
+        self._lock.acquire()
+        if self._inside:
+            self._lock.release()
+            raise LocalProtocolError("an operation of this thread is under way on this association")
+        self._inside = True
+
+    def _finish(self, error: BaseException | None) -> None:
+        """What ends an operation early ends the association if the exchange is left half done."""
+        connection = self._connection
+        try:
+            if (
+                error is not None
+                and connection.over is None
+                and (connection.exchange.invoked or not connection.outbox.empty)
+            ):
+                connection.abort(AssociationAborted("an operation was broken off", answer=(0, 0)))
+                self._part()
+        finally:
+            self._inside = False
+            self._lock.release()
+
+    def _take_in(self) -> None:
+        """Read what has arrived, without waiting; raise when that was the end."""
+        connection = self._connection
+        while connection.over is None and connection.pull():
+            self._digest()
+        if connection.over is not None:
+            raise self._why_over()
 
     def c_echo(self, *, check: bool = False) -> int:
         """Ask whether the peer is there (PS3.4 A); the status. ServiceError for a failure if ``check``."""
@@ -298,13 +327,17 @@ class Association:
         under_way: dict[int, tuple[Storable, User]] = {}
         waiting = iter(sources)
         ready = self._prepare(waiting)
+        look = True
         try:
             while ready is not None or under_way:
                 if ready is not None and ready[2] is None:
                     yield StoreResult(ready[0], None, ready[3])
                     ready = self._prepare(waiting)
                     continue
-                with self._operation():
+                with self._turn:
+                    if look:
+                        self._take_in()
+                    look = False  # from now on every wait for a response looks
                     while ready is not None and ready[2] is not None and len(under_way) < window:
                         message_id = self._send(ready[2])
                         under_way[message_id] = ready[0], ready[1]
@@ -316,7 +349,7 @@ class Association:
             if ready is not None:
                 ready[1].close()
             if under_way and self.is_open:
-                with self._operation():
+                with self._turn:
                     while under_way:
                         self._settle(under_way)
 
@@ -338,9 +371,11 @@ class Association:
         """Wait for the response to any of these."""
         message_id, answer = self._answer(under_way)
         source, user = under_way.pop(message_id)
-        with suppress(StopIteration):
+        try:
             user.send(answer)
-        return StoreResult(source, answer.status)
+        except StopIteration:
+            return StoreResult(source, answer.status)
+        raise LocalProtocolError("a C-STORE asks once")
 
     def _checked(self, status: int, service: str, check: bool) -> int:
         if check and category(status) is StatusCategory.FAILURE:
@@ -349,7 +384,8 @@ class Association:
 
     def perform(self, user: User) -> Answer:
         """Run the generator of a service's user side: send what it yields, hand it the responses, return its result."""
-        with self._operation():
+        with self._turn:
+            self._take_in()
             try:
                 invoke = next(user)
                 while True:
@@ -398,12 +434,6 @@ class Association:
         if connection.over is not None and not connection.released:
             raise self._why_over()
         return not written
-
-    def _take_in(self) -> None:
-        """Read what has arrived, without waiting."""
-        if self._connection.over is None:
-            while self._connection.pull():
-                self._digest()
 
     def _why_over(self) -> DicomError:
         over = self._connection.over

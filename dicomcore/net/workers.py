@@ -30,12 +30,12 @@ class Worker(Generic[Item]):
     def linger(self, fd: int, *, read: bool, write: bool, timeout: float) -> bool:
         """Wait until `fd` is ready: True. False after `timeout` seconds, or at once when other work has no worker."""
         pool = self._pool
-        with pool.condition:
+        with pool.lock:
             if (pool.queue and not pool.idle) or pool.closing:
                 return False
             pool.lingering.append(self)
         ready = self._waiter.wait(fd, read=read, write=write, timeout=timeout)
-        with pool.condition:
+        with pool.lock:
             if self in pool.lingering:
                 pool.lingering.remove(self)
         return ready
@@ -54,7 +54,8 @@ class WorkerPool(Generic[Item]):
         self._name = name
         self._facilities = facilities
         self._threads: list[threading.Thread] = []
-        self.condition = threading.Condition(threading.Lock())
+        self.lock = threading.Lock()
+        self.condition = threading.Condition(self.lock)
         self.queue: deque[Item] = deque()
         self.lingering: list[Worker[Item]] = []
         self.idle = 0
