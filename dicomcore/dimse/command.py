@@ -249,14 +249,17 @@ def command(name: str, /, **elements: Any) -> Command:
 
 
 def response(request: Command, status: int, /, **elements: Any) -> Command:
-    """The response to `request` with `status`: its UIDs are repeated, ``elements`` add detail."""
+    """The response to `request` with `status`: its UIDs are repeated where they are UIDs, ``elements`` add detail."""
     if request.field >= RESPONSE_BIT or request.field == CommandField.C_CANCEL_RQ:
         raise LocalProtocolError(f"{request.name} has no response", clause="PS3.7 E.1")
     asked = request.elements
     repeated: dict[str, Any] = {"MessageIDBeingRespondedTo": asked.get("MessageID"), "Status": status}
-    if sop_class := asked.get("AffectedSOPClassUID") or asked.get("RequestedSOPClassUID"):
+    # A UID that is too long has been taken, but is not repeated: the element is optional, and no UI may be that long.
+    sop_class = asked.get("AffectedSOPClassUID") or asked.get("RequestedSOPClassUID")
+    if sop_class and len(sop_class) <= _MAXIMUM["UI"]:
         repeated["AffectedSOPClassUID"] = sop_class
-    if sop_instance := asked.get("AffectedSOPInstanceUID") or asked.get("RequestedSOPInstanceUID"):
+    sop_instance = asked.get("AffectedSOPInstanceUID") or asked.get("RequestedSOPInstanceUID")
+    if sop_instance and len(sop_instance) <= _MAXIMUM["UI"]:
         repeated["AffectedSOPInstanceUID"] = sop_instance
     row = MESSAGES[request.field | RESPONSE_BIT]
     if elements:

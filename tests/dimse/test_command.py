@@ -297,3 +297,12 @@ def test_damaged_bytes_give_a_command_or_the_documented_error(original: Command,
         assert outcome.message.required <= outcome.elements.keys()
     else:
         assert outcome.answer == ABORT
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BY_NAME if name.endswith("-RQ") and name != "C-CANCEL-RQ"))
+def test_a_request_whose_uids_are_too_long_can_be_answered(name: str) -> None:
+    row = BY_NAME[name]
+    uids = {keyword: "1" * 65 for keyword in row.allowed if keyword.endswith("UID")}
+    answer = response(Command(row.field, {"MessageID": 7, **uids}), 0x0110)
+    assert decode_command(encode_command(answer)).MessageIDBeingRespondedTo == 7
+    assert not any(keyword.endswith("UID") for keyword in answer.elements)
