@@ -1,28 +1,25 @@
-"""Both ends of the network benchmarks as processes: ours, pynetdicom's, and bare sockets.
+"""Both ends of the network benchmarks as processes: ours, pynetdicom's, and the bare C of `floor.c`.
 
 ``python -m benchmarks._peers SERVER FOLDER PDU`` serves until it is ended and prints its port;
 ``... USER PORT FOLDER PDU COUNT`` sends what is in the folder (or COUNT echoes, when the folder is "-") and prints
-seconds, CPU seconds and bytes of peak memory above idle. A bare socket's message is its length, then its bytes.
+seconds, CPU seconds and bytes of peak memory above idle.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks._floor import floor
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
-BLOCK = 256 * 1024
-HEADER = struct.Struct(">Q")
-OVER = (1 << 64) - 1
 
 
 # servers
@@ -59,43 +56,14 @@ def pynetdicom_server(folder: str, pdu: int) -> None:
 
 
 def bare_server(folder: str, pdu: int) -> None:
+    limit = floor()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:
             sock, _ = listener.accept()
             with sock:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _receive(sock, folder)
-
-
-def _receive(sock: socket.socket, folder: str) -> None:
-    block = memoryview(bytearray(BLOCK))
-    held = number = 0
-    while True:
-        while held < HEADER.size:
-            count = sock.recv_into(block[held:])
-            if not count:
-                return
-            held += count
-        (length,) = HEADER.unpack_from(block)
-        if length == OVER:
-            sock.sendall(HEADER.pack(0))
-            held = 0
-            continue
-        temporary = f"{folder}/.{number}"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT)
-        start, left = HEADER.size, length
-        while True:
-            os.write(fd, block[start:held])
-            left -= held - start
-            if not left:
-                break
-            start, held = 0, sock.recv_into(block)
-        os.close(fd)
-        os.replace(temporary, f"{folder}/{number}")
-        sock.sendall(HEADER.pack(0))
-        held = 0
-        number += 1
+                limit.serve(sock.fileno(), folder)
 
 
 # users; each answers the function that does the work
@@ -137,22 +105,15 @@ def pynetdicom_user(port: int, paths: list[str], pdu: int, count: int) -> Callab
 
 
 def bare_user(port: int, paths: list[str], pdu: int, count: int) -> Callable[[], None]:
-    block = memoryview(bytearray(BLOCK))
+    limit = floor()
 
     def work() -> None:
         with socket.create_connection(("127.0.0.1", port)) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for path in paths:
-                fd = os.open(path, os.O_RDONLY)
-                sock.sendall(HEADER.pack(os.fstat(fd).st_size), socket.MSG_MORE)
-                while read := os.readv(fd, [block]):
-                    sock.sendall(block[:read])
-                os.close(fd)
-                sock.recv(HEADER.size)
+                limit.ask(sock.fileno(), path)
             for _ in range(count):
-                sock.sendall(HEADER.pack(OVER))
-                select.select([sock], [], [])
-                sock.recv(HEADER.size)
+                limit.ask(sock.fileno(), None)
 
     return work
 

@@ -1,4 +1,4 @@
-"""C-ECHO over loopback on one association: the price of a message, beside DCMTK, pynetdicom and bare sockets."""
+"""C-ECHO over loopback on one association: the price of a message, beside DCMTK, pynetdicom and bare C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def contests() -> Iterable[Contest]:
             OWN: python_pair("own", None, out, 131072, COUNT),
             "DCMTK": dcmtk_pair(None, out, 131072, COUNT),
             "pynetdicom": python_pair("pynetdicom", None, out, 131072, COUNT, 25),
-            "limit: Python sockets": python_pair("bare", None, out, 131072, COUNT),
+            "limit: bare C": python_pair("bare", None, out, 131072, COUNT),
         },
         rounds=5,
         note="CPU of both ends; the rate depends on how long the machine takes to wake an idle core.",

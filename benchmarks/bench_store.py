@@ -1,4 +1,4 @@
-"""C-STORE over loopback from files to files, both ends ours, beside DCMTK, pynetdicom and a bare socket loop."""
+"""C-STORE over loopback from files to files, both ends ours, beside DCMTK, pynetdicom and two bare C programs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _contest(
         OWN: within(lambda out: python_pair("own", files, out, pdu, count)),
         "DCMTK": within(lambda out: dcmtk_pair(files, out, pdu, count)),
         "pynetdicom": within(lambda out: python_pair("pynetdicom", files, out, pdu, count, share)),
-        "limit: Python sockets": within(lambda out: python_pair("bare", files, out, pdu, count)),
+        "limit: bare C": within(lambda out: python_pair("bare", files, out, pdu, count)),
     }
     return Contest(name, title, "objects", count, entrants, unit_bytes=length, rounds=rounds, goals=goals, note=NOTE)
 
