@@ -16,7 +16,10 @@ VERIFICATION = UID("1.2.840.10008.1.1")
 
 
 class SopClass(NamedTuple):
-    """``iod`` is the identifier of the information object; ``dimse`` the services, such as ``("C-STORE",)``."""
+    """``iod`` is the identifier of the information object; ``dimse`` the services, such as ``("C-STORE",)``.
+
+    ``directory_record`` is the type of the record that lists its instances in a DICOMDIR (PS3.3 annex F), or empty.
+    """
 
     uid: UID
     keyword: str
@@ -25,6 +28,7 @@ class SopClass(NamedTuple):
     iod: str
     dimse: tuple[str, ...]
     retired: bool
+    directory_record: str
 
 
 @cache
@@ -32,8 +36,10 @@ def sop_classes() -> Mapping[str, SopClass]:
     """All registered SOP classes by UID."""
     return MappingProxyType(
         {
-            uid: SopClass(UID(uid), keyword, name, service, iod, tuple(filter(None, dimse.split(","))), retired == "1")
-            for uid, keyword, name, service, iod, dimse, retired in read_table("sop_classes")
+            uid: SopClass(
+                UID(uid), keyword, name, service, iod, tuple(filter(None, dimse.split(","))), retired == "1", record
+            )
+            for uid, keyword, name, service, iod, dimse, retired, record in read_table("sop_classes")
         }
     )
 
