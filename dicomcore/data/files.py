@@ -26,7 +26,7 @@ from .origin import FileState, Origin
 from .part10 import Layout, read_layout
 from .writer import encode_dataset, encode_group, iter_bytes
 
-__all__ = ["dcmread", "freeze", "read_dataset", "restore", "save_as"]
+__all__ = ["dcmread", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 
 _BEFORE_PIXELS = 0x7FE00008  # Float Pixel Data; Double Float Pixel Data and Pixel Data follow
 _CHARSET = 0x00080005
@@ -161,7 +161,7 @@ def save_as(
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     uid = wanted.uid if isinstance(wanted, TransferSyntax) else str(wanted)
     chunks = encode_dataset(dataset, uid)
-    head = _head(dataset, uid)
+    head = encode_head(dataset, uid)
     if hasattr(path, "write"):
         path.write(head)
         for view in iter_bytes(chunks):
@@ -203,7 +203,7 @@ def _rebase(dataset: Dataset, fresh: Dataset) -> None:
     object.__setattr__(dataset, "_sequences", touched)
 
 
-def _head(dataset: Dataset, uid: str) -> bytes:
+def encode_head(dataset: Dataset, uid: str) -> bytes:
     """Preamble, prefix and meta group: as they were read when they still say the truth, else made anew."""
     origin = dataset._origin
     layout = origin.file.layout if origin is not None and origin.parent is None else None
