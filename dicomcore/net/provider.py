@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dicomcore.dimse.exchange import CancelReceived, Fragment, RequestReceived
-from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.errors import DicomError, LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.connection import Connection
 from dicomcore.net.poller import Facilities, Poller
@@ -119,6 +119,9 @@ class ServedConnection(Connection):
             case AssociationRequested():
                 self._decide(self, event)
             case ReleaseRequested():
+                if self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
+                    self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
+                    return
                 self._release_due = True
                 self._release_if_done()
             case _:

@@ -16,7 +16,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -73,17 +73,25 @@ class Server:
         self._resting = NEVER  # when accepting is tried again
         self._closing = NEVER  # when everything that is left is aborted
         self._closed = threading.Event()
-        self._pool = WorkerPool(self._serve, workers, "dicomcore-worker", facilities)
-        self._listeners = {sock.fileno(): sock for sock in listen(host, port)}
-        self._poller = open_poller(facilities)
-        self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once
-        for fd in self._listeners:
-            self._poller.arm(fd, read=True, write=False)
-        addresses = [sock.getsockname()[:2] for sock in self._listeners.values()]
-        self.host: str = addresses[0][0]
-        self.port: int = addresses[0][1]
-        self._thread = threading.Thread(target=self._run, name="dicomcore-selector", daemon=True)
-        self._thread.start()
+        self._refused = False  # the last attempt to accept failed
+        with ExitStack() as undo:  # what was opened, if something is refused
+            listeners = listen(host, port)
+            for sock in listeners:
+                undo.callback(sock.close)
+            self._listeners = {sock.fileno(): sock for sock in listeners}
+            self._pool = WorkerPool(self._serve, workers, "dicomcore-worker", facilities)
+            undo.callback(self._pool.close, 1.0)
+            self._poller = open_poller(facilities)
+            undo.callback(self._poller.close)
+            self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once
+            for fd in self._listeners:
+                self._poller.arm(fd, read=True, write=False)
+            addresses = [sock.getsockname()[:2] for sock in listeners]
+            self.host: str = addresses[0][0]
+            self.port: int = addresses[0][1]
+            self._thread = threading.Thread(target=self._run, name="dicomcore-selector", daemon=True)
+            self._thread.start()
+            undo.pop_all()
 
     @property
     def association_count(self) -> int:
@@ -175,10 +183,13 @@ class Server:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
-                log.warning("no connection can be accepted now: %s", error)
+                if not self._refused:
+                    log.warning("no connection can be accepted now: %s", error)
+                self._refused = True
                 self._accepting = False
                 self._resting = monotonic() + REST
                 return
+            self._refused = False
             self._welcome(sock, peer)
         self._poller.arm(listener.fileno(), read=True, write=False)
 
@@ -208,7 +219,7 @@ class Server:
         self._connections[connection.fd] = connection
         core.tick(monotonic())
         core.connected()
-        self._settle(connection)
+        self._guarded(self._settle, connection)
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
         """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing."""

@@ -62,7 +62,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     raise NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?") from failure
 
 
-def listen(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
+def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
     """Listening sockets, non-blocking, one for each address of `host`; "" listens on every interface, IPv4 and IPv6."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # IPv4 first, so that a port of 0 is chosen there and IPv6 follows it.

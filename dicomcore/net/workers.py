@@ -6,6 +6,7 @@ system call (no spinning) and is rung out of it as soon as other work waits and 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from dicomcore.net.poller import Bell, Facilities, Waiter
 __all__ = ["Worker", "WorkerPool"]
 
 Item = TypeVar("Item")
+
+log = logging.getLogger("dicomcore.net")
 
 
 class Worker(Generic[Item]):
@@ -42,7 +45,10 @@ class Worker(Generic[Item]):
 
 
 class WorkerPool(Generic[Item]):
-    """Up to `count` daemon threads, started on demand, running `job(item, worker)` in the order of `submit`."""
+    """Up to `count` daemon threads, running `job(item, worker)` in the order of `submit`.
+
+    The first starts with the pool, so that there is one whatever the system refuses later; the others on demand.
+    """
 
     def __init__(
         self, job: Callable[[Item, Worker[Item]], None], count: int, name: str, facilities: Facilities
@@ -60,6 +66,8 @@ class WorkerPool(Generic[Item]):
         self.lingering: list[Worker[Item]] = []
         self.idle = 0
         self.closing = False
+        self._refused = False  # the last attempt to start a thread failed
+        self._start()
 
     @property
     def crowded(self) -> bool:
@@ -76,16 +84,36 @@ class WorkerPool(Generic[Item]):
             self.queue.append(item)
             if len(self.queue) <= self.idle:
                 self.condition.notify()
-            elif len(self._threads) < self._count:
-                # Daemons: a provider that never returns must not keep the process from ending (see Server.close).
-                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            elif len(self._threads) < self._count and self._try_start():
+                pass
             elif self.lingering:
                 self.lingering.pop().bell.ring()
 
-    def _run(self) -> None:
+    def _try_start(self) -> bool:
+        """One more thread, if the system has one to give; else the item waits for those that there are."""
+        try:
+            self._start()
+        except (OSError, RuntimeError) as error:
+            if not self._refused:
+                log.warning("no further worker can be started now: %s", error)
+            self._refused = True
+            return False
+        self._refused = False
+        return True
+
+    def _start(self) -> None:
         worker = Worker(self, self._facilities)
+        # Daemons: a provider that never returns must not keep the process from ending (see Server.close).
+        name = f"{self._name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._run, args=(worker,), name=name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            worker.bell.close()
+            raise
+        self._threads.append(thread)
+
+    def _run(self, worker: Worker[Item]) -> None:
         try:
             while True:
                 with self.condition:

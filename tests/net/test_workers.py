@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dicomcore.net import workers
 from dicomcore.net.poller import Facilities
 from dicomcore.net.workers import Worker, WorkerPool
 
@@ -89,3 +90,25 @@ def test_close_does_not_wait_for_ever(facilities: Facilities) -> None:
     assert pool.close(PATIENCE)
     with pytest.raises(ValueError, match="worker"):
         WorkerPool(lambda item, worker: None, 0, "test", facilities)
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+def test_work_is_done_by_fewer_when_the_system_refuses_more(
+    facilities: Facilities, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    done: list[int] = []
+    pool: WorkerPool[int] = WorkerPool(lambda item, worker: done.append(item), 8, "test", facilities)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        if isinstance(error, OSError):
+            patch.setattr(workers, "Bell", refuse)
+        else:
+            patch.setattr(threading.Thread, "start", refuse)
+        for item in range(100):
+            pool.submit(item)
+        eventually(lambda: len(done) == 100)
+    assert len([record for record in caplog.records if "worker" in record.message]) <= 1
+    assert pool.close(PATIENCE)
