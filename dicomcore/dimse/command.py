@@ -15,6 +15,19 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
+from dicomcore._core.command import (
+    ASCII,
+    BEYOND,
+    BODY,
+    FRAME,
+    GROUP,
+    LENGTH,
+    MISSING,
+    NO_FIELD,
+    SHORT,
+    TWICE,
+    Codec,
+)
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 
@@ -168,14 +181,11 @@ MESSAGES: Final[Mapping[int, Message]] = MappingProxyType({row.field: row for ro
 _BY_NAME: Final = {row.name: row for row in MESSAGES.values()}
 
 _HEADER: Final = struct.Struct("<HHL")
-_US_ELEMENT: Final = struct.Struct("<HHLH")
-_GROUP_LENGTH: Final = struct.Struct("<HHLL")
-_ENCODE_PLAN: Final = tuple(
-    (keyword, vr, struct.pack("<HH", 0, element), element) for keyword, (element, vr) in _ELEMENTS.items()
+_CODEC: Final = Codec(
+    [(element, vr, keyword) for keyword, (element, vr) in _ELEMENTS.items()],
+    [(row.field, row.body, row.required) for row in MESSAGES.values()],
 )
-_DECODE_PLAN: Final = {element: (keyword, vr) for keyword, (element, vr) in _ELEMENTS.items()}
-_FIELD_ELEMENT: Final = 0x0100
-_MAXIMUM: Final = {"UI": 64, "AE": 16, "LO": 64}
+_UID_LENGTH: Final = 64
 
 
 class Command(NamedTuple):
@@ -186,7 +196,7 @@ class Command(NamedTuple):
     """
 
     field: CommandField
-    elements: Mapping[str, Any]
+    elements: dict[str, Any]
     unknown: tuple[tuple[int, bytes], ...] = ()
 
     def __getattr__(self, keyword: str) -> Any:
@@ -256,10 +266,10 @@ def response(request: Command, status: int, /, **elements: Any) -> Command:
     repeated: dict[str, Any] = {"MessageIDBeingRespondedTo": asked.get("MessageID"), "Status": status}
     # A UID that is too long has been taken, but is not repeated: the element is optional, and no UI may be that long.
     sop_class = asked.get("AffectedSOPClassUID") or asked.get("RequestedSOPClassUID")
-    if sop_class and len(sop_class) <= _MAXIMUM["UI"]:
+    if sop_class and len(sop_class) <= _UID_LENGTH:
         repeated["AffectedSOPClassUID"] = sop_class
     sop_instance = asked.get("AffectedSOPInstanceUID") or asked.get("RequestedSOPInstanceUID")
-    if sop_instance and len(sop_instance) <= _MAXIMUM["UI"]:
+    if sop_instance and len(sop_instance) <= _UID_LENGTH:
         repeated["AffectedSOPInstanceUID"] = sop_instance
     row = MESSAGES[request.field | RESPONSE_BIT]
     if elements:
@@ -271,56 +281,23 @@ def response(request: Command, status: int, /, **elements: Any) -> Command:
     return Command(row.field, repeated)
 
 
-def encode_command(command: Command) -> bytes:
-    """The bytes of a command set, group length first. LocalProtocolError when an element is missing or does not fit."""
+def encode_command(command: Command, changes: dict[str, Any] | None = None) -> bytes:
+    """The bytes of a command set with some elements changed, group length first.
+
+    LocalProtocolError when an element is missing or does not fit.
+    """
+    encoded = _CODEC.encode(command.field, command.elements, command.unknown, changes)
+    if isinstance(encoded, bytes):
+        return encoded
     row = MESSAGES[command.field]
-    elements = command.elements
-    if not row.required <= elements.keys():
-        missing = ", ".join(sorted(row.required - elements.keys()))
+    elements = {**command.elements, **(changes or {})}
+    if encoded == MISSING:
+        missing = ", ".join(sorted(row.required - {key for key, value in elements.items() if value is not None}))
         raise LocalProtocolError(f"{row.name} lacks {missing}", clause=row.clause)
-    if row.body != "either" and (row.body == "always") != (elements["CommandDataSetType"] != NO_DATA_SET):
+    if encoded == BODY:
         raise LocalProtocolError(f"{row.name} {row.body} has a data set", clause=row.clause)
-    parts = []
-    field_due = True
-    for keyword, vr, tag, element in _ENCODE_PLAN:
-        if field_due and element > _FIELD_ELEMENT:
-            parts.append(_US_ELEMENT.pack(0, _FIELD_ELEMENT, 2, command.field))
-            field_due = False
-        value = elements.get(keyword)
-        if value is None:
-            continue
-        try:
-            if vr == "US":
-                parts.append(_US_ELEMENT.pack(0, element, 2, value))
-            else:
-                raw = _encode_value(vr, value)
-                parts.append(tag + len(raw).to_bytes(4, "little") + raw)
-        except (struct.error, UnicodeEncodeError, ValueError, TypeError, AttributeError) as error:
-            raise LocalProtocolError(f"{keyword} of {row.name} cannot be {value!r}", clause="PS3.7 6.3") from error
-    if command.unknown:
-        parts.extend(_HEADER.pack(0, element, len(raw)) + raw for element, raw in command.unknown)
-        parts.sort(key=_element_of)
-    body = b"".join(parts)
-    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
-
-
-def _element_of(encoded: bytes) -> int:
-    return encoded[2] | encoded[3] << 8
-
-
-def _encode_value(vr: str, value: Any) -> bytes:
-    if vr == "AT":
-        tags = (value,) if isinstance(value, int) else value
-        return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
-    if vr == "LO":  # free text about an error: cut and ASCII rather than refused
-        raw = str(value).encode("ascii", "replace")[: _MAXIMUM[vr]]
-    else:
-        raw = value.encode("ascii")
-        if len(raw) > _MAXIMUM[vr]:
-            raise ValueError(f"longer than {_MAXIMUM[vr]}")
-    if len(raw) & 1:
-        raw += b"\0" if vr == "UI" else b" "
-    return raw
+    value = elements[str(encoded)]
+    raise LocalProtocolError(f"{encoded} of {row.name} cannot be {value!r}", clause="PS3.7 6.3")
 
 
 def _fault(message: str, offset: int | None = None, clause: str = "PS3.7 6.3") -> RemoteProtocolError:
@@ -329,69 +306,32 @@ def _fault(message: str, offset: int | None = None, clause: str = "PS3.7 6.3") -
 
 def decode_command(view: bytes | bytearray | memoryview, limits: Limits = DEFAULT_LIMITS) -> Command:
     """The command set in `view`, checked against its row. RemoteProtocolError with the A-ABORT to send otherwise."""
-    data = bytes(view)
-    end = len(data)
-    if end > limits.command_length:
-        raise _fault(f"command set of {end} bytes is longer than Limits.command_length ({limits.command_length})")
-    elements: dict[str, Any] = {}
-    unknown: list[tuple[int, bytes]] = []
-    group_length = field = None
-    position = 0
-    unpack = _HEADER.unpack_from
-    plan = _DECODE_PLAN
-    while position < end:
-        if end - position < 8:
-            raise _fault("command set ends inside an element header", position)
-        group, element, length = unpack(data, position)
-        start = position + 8
-        stop = start + length
-        if stop > end or group:
-            what = "an element beyond its end" if not group else f"an element of group {group:04X}"
-            raise _fault(f"command set with {what}", position)
-        row = plan.get(element)
-        if row is not None:
-            keyword, vr = row
-            if keyword in elements:
-                raise _fault(f"{keyword} twice in a command set", position)
-            if vr == "US":
-                if length == 2:
-                    elements[keyword] = data[start] | data[start + 1] << 8
-                elif length:
-                    raise _fault(f"{keyword} of {length} bytes", position)
-            elif length:
-                value = _decode_value(vr, data[start:stop], keyword, position)
-                if value:
-                    elements[keyword] = value
-        elif element == _FIELD_ELEMENT and length == 2 and field is None:
-            field = data[start] | data[start + 1] << 8
-        elif element == 0 and length == 4 and group_length is None:
-            group_length = start
-        elif element in (0, _FIELD_ELEMENT):
-            raise _fault(f"(0000,{element:04X}) twice or of a wrong length", position)
-        else:
-            unknown.append((element, data[start:stop]))
-        position = stop
-    message = MESSAGES.get(field) if field is not None else None
-    if message is None or group_length is None:
-        what = "no group length" if message else "no command field" if field is None else f"command field {field:04X}"
+    if len(view) > limits.command_length:
+        raise _fault(f"command set of {len(view)} bytes is longer than Limits.command_length ({limits.command_length})")
+    fault, offset, field, elements, unknown = _CODEC.decode(view)
+    if not fault:
+        return Command(field, elements, unknown)
+    if fault in (MISSING, BODY):
+        row = MESSAGES[field]
+        missing = ", ".join(sorted(row.required - elements.keys()))
+        what = f"lacks {missing}" if fault == MISSING else f"{row.body} has a data set"
+        raise _fault(f"{row.name} {what}", clause=row.clause)
+    if fault == NO_FIELD:
+        what = "no group length" if field in MESSAGES else "no command field"
+        if field is not None and field not in MESSAGES:
+            what = f"command field {field:04X}"
         raise _fault(f"command set with {what}", clause="PS3.7 E.1")
-    if not message.required <= elements.keys():
-        missing = ", ".join(sorted(message.required - elements.keys()))
-        raise _fault(f"{message.name} lacks {missing}", clause=message.clause)
-    if message.body != "either" and (message.body == "always") != (elements["CommandDataSetType"] != NO_DATA_SET):
-        raise _fault(f"{message.name} {message.body} has a data set", clause=message.clause)
-    return Command(message.field, elements, tuple(unknown))
-
-
-def _decode_value(vr: str, raw: bytes, keyword: str, offset: int) -> Any:
-    if vr == "AT":
-        if len(raw) % 4:
-            raise _fault(f"{keyword} of {len(raw)} bytes", offset)
-        words = struct.unpack(f"<{len(raw) // 2}H", raw)
-        return tuple(group << 16 | element for group, element in zip(words[::2], words[1::2], strict=True))
-    if vr == "LO":
-        return raw.decode("latin-1").strip("\0 ")
-    try:
-        return raw.decode("ascii").strip("\0 ")
-    except UnicodeDecodeError:
-        raise _fault(f"{keyword} is not ASCII", offset) from None
+    assert offset is not None
+    group, element, length = _HEADER.unpack_from(view, offset) if fault != SHORT else (0, 0, 0)
+    raise _fault(
+        {
+            SHORT: "command set ends inside an element header",
+            BEYOND: "command set with an element beyond its end",
+            GROUP: f"command set with an element of group {group:04X}",
+            TWICE: f"{field} twice in a command set",
+            LENGTH: f"{field} of {length} bytes",
+            ASCII: f"{field} is not ASCII",
+            FRAME: f"(0000,{element:04X}) twice or of a wrong length",
+        }[fault],
+        offset,
+    )

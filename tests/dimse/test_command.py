@@ -23,6 +23,7 @@ from dicomcore.dimse.command import (
 )
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import Limits
+from tests.reference import command as reference
 
 BY_NAME = {row.name: row for row in MESSAGES.values()}
 
@@ -306,3 +307,48 @@ def test_a_request_whose_uids_are_too_long_can_be_answered(name: str) -> None:
     answer = response(Command(row.field, {"MessageID": 7, **uids}), 0x0110)
     assert decode_command(encode_command(answer)).MessageIDBeingRespondedTo == 7
     assert not any(keyword.endswith("UID") for keyword in answer.elements)
+
+
+ROWS = [(tag, vr, keyword) for keyword, (tag, vr) in module._ELEMENTS.items()]
+
+
+@given(commands(), st.data())
+def test_kernel_and_twin_agree(original: Command, data: st.DataObject) -> None:
+    encoded = encode_command(original)
+    assert encoded == reference.encode(ROWS, original.field, original.elements, original.unknown)
+    raw = bytearray(encoded)
+    for _ in range(data.draw(st.integers(0, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.sampled_from([0, 1, 2, 4, 8, 0x20, 0x31, 0xFF]))
+    fault, _, field, elements, unknown = module._CODEC.decode(raw)
+    try:
+        expected = reference.decode(ROWS, bytes(raw))
+    except (ValueError, UnicodeDecodeError):
+        assert fault
+        return
+    assert elements == expected[1]
+    if not fault:
+        assert (field, unknown) == (expected[0], expected[2])
+    else:  # the twin does not know which messages there are
+        assert attempt(raw).args
+
+
+def test_changes_go_before_elements() -> None:
+    echo = command("C-ECHO-RQ", AffectedSOPClassUID="1.2.840.10008.1.1", MessageID=7)
+    assert encode_command(echo, {"MessageID": 8}) == encode_command(echo.but(MessageID=8))
+    with pytest.raises(LocalProtocolError, match="lacks MessageID"):
+        encode_command(echo, {"MessageID": None})
+    with pytest.raises(LocalProtocolError, match="MessageID of C-ECHO-RQ cannot be 65536"):
+        encode_command(echo, {"MessageID": 65536})
+
+
+@pytest.mark.parametrize("count", [1, 100, 3000])
+def test_long_lists_of_tags(count: int) -> None:
+    tags = tuple(range(0x00100010, 0x00100010 + count))
+    get = command(
+        "N-GET-RQ", RequestedSOPClassUID="1.2", RequestedSOPInstanceUID="1.3", AttributeIdentifierList=tags, MessageID=1
+    )
+    assert decode_command(encode_command(get)).AttributeIdentifierList == tags
+    assert encode_command(get.but(AttributeIdentifierList=list(tags))) == encode_command(get)
+    for wrong in ((*tags, -1), (*tags, 1 << 32), (*tags, "x"), "tags", 1.5):
+        with pytest.raises(LocalProtocolError, match="AttributeIdentifierList"):
+            encode_command(get.but(AttributeIdentifierList=wrong))

@@ -30,14 +30,14 @@ def body_of(messages: list[Any]) -> bytes:
     return b"".join(message.data for message in messages)
 
 
-def test_dimse_needs_no_data_sets_and_no_kernel() -> None:
+def test_dimse_needs_no_data_sets_and_no_kernel_but_its_own() -> None:
     """In a fresh process: DIMSE sees bodies only as payloads and views."""
     code = (
         "import sys, dicomcore.dimse.exchange\n"
         "print([name for name in sys.modules if name.startswith(('numpy', 'dicomcore.data', 'dicomcore._core'))])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "[]\n"
+    assert result.stdout == "['dicomcore._core', 'dicomcore._core.command']\n"
 
 
 def test_echo() -> None:
