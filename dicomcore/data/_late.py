@@ -22,10 +22,13 @@ LATE: Mapping[str, str] = MappingProxyType(
         "iter_bytes": "dicomcore.data.writer:iter_bytes",
         "save_as": "dicomcore.data.files:save_as",
         "pixel_array": "dicomcore.pixels.native:pixel_array",
+        "from_xml": "dicomcore.data.xml:from_xml",
         "restore": "dicomcore.data.files:restore",
         "to_json": "dicomcore.data.json:to_json",
         "to_json_dict": "dicomcore.data.json:to_json_dict",
+        "to_html": "dicomcore.data.html:to_html",
         "to_pydicom": "dicomcore.data.bridge:to_pydicom",
+        "to_xml": "dicomcore.data.xml:to_xml",
     }
 )
 

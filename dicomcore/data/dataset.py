@@ -8,7 +8,7 @@ Refuses: attributes that are no keyword (`AttributeError` with the nearest one),
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from copy import deepcopy
 from functools import partial
 from itertools import pairwise
@@ -25,6 +25,7 @@ from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from ._late import late
+from .convert import Convertible
 from .dump import dump
 from .element import Element, coerce
 from .origin import CHARSET, PLAIN_VRS, TEXT_VRS, Origin, as_charsets, in_order
@@ -44,7 +45,7 @@ def _item(origin: Origin, tag: int, span: ItemSpan, position: int) -> Dataset:
     return Dataset._over(origin.item(span, f"{origin.path_of(tag)}[{position}]"))
 
 
-class Dataset(Level, Item):
+class Dataset(Level, Item, Convertible):
     """A data set or an item of a sequence. ``Dataset()`` is empty; `dicomcore.dcmread` makes one from a file."""
 
     __slots__ = ()
@@ -442,31 +443,6 @@ class Dataset(Level, Item):
     def pixel_array(self) -> Any:
         """All frames as a new array: ([frames,] rows, columns [, samples])."""
         return late("pixel_array")(self)
-
-    # -- models -----------------------------------------------------------------------------------------------------
-
-    def to_json_dict(self, bulk_data: Callable[[Element], str] | None = None, threshold: int = 1024) -> dict[str, Any]:
-        """The DICOM JSON model (PS3.18 annex F) as a dict."""
-        return late("to_json_dict")(self, bulk_data, threshold)  # type: ignore[no-any-return]
-
-    def to_json(self, bulk_data: Callable[[Element], str] | None = None, threshold: int = 1024) -> str:
-        """The DICOM JSON model as text."""
-        return late("to_json")(self, bulk_data, threshold)  # type: ignore[no-any-return]
-
-    @classmethod
-    def from_json(
-        cls, model: str | bytes | Mapping[str, Any], bulk_data: Callable[[str], bytes] | None = None
-    ) -> Dataset:
-        """A data set from the DICOM JSON model; ``bulk_data(uri)`` fetches what is held elsewhere."""
-        return late("from_json")(model, bulk_data)  # type: ignore[no-any-return]
-
-    def to_pydicom(self) -> Any:
-        """The same as a pydicom Dataset (a FileDataset's ``file_meta`` included)."""
-        return late("to_pydicom")(self)
-
-    @classmethod
-    def from_pydicom(cls, dataset: Any) -> Dataset:
-        return late("from_pydicom")(dataset)  # type: ignore[no-any-return]
 
     # -- as a value -------------------------------------------------------------------------------------------------
 

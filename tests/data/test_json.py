@@ -71,7 +71,7 @@ def test_what_json_lacks() -> None:
     ds.ImageType = ["A", "", "C"]
     model = ds.to_json_dict()
     assert model["00189303"]["Value"] == ["NaN"]
-    assert model["00080005"]["Value"] == ["ISO_IR 192"]
+    assert model["00080005"]["Value"] == ["ISO_IR 100"]  # that of the source, F.2.2 note 3
     assert model["00100010"]["Value"][0]["Ideographic"] == "山田^太郎"
     assert model["00280009"]["Value"] == ["00181063", "00181065"]
     assert model["00080008"]["Value"] == ["A", None, "C"]
