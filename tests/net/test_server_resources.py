@@ -1,0 +1,82 @@
+"""The server when the system refuses it something, and when a peer gives up half way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dicomcore.dimse.command import command
+from dicomcore.errors import PeerTimeout
+from dicomcore.limits import Limits
+from dicomcore.net import AE, Server
+from dicomcore.net.association import Association
+from dicomcore.services.storage import StorageSCP
+from dicomcore.services.verification import VerificationSCP
+from dicomcore.vocab.sop_classes import VERIFICATION
+
+from .conftest import CT, PATIENCE, RawPeer, element, even, eventually, read_to_end, write_ct
+
+Serving = Callable[..., Server]
+ABORT = 7
+
+
+def test_associations_are_served_when_every_descriptor_is_taken(tmp_path: Path) -> None:
+    """The limit holds for a process, so the server is one: filled with associations first, then asked."""
+    script = """if True:
+        import resource, socket, sys
+        from dicomcore.net import AE
+        from dicomcore.services.storage import StorageSCP
+        from dicomcore.services.verification import VerificationSCP
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        with AE("SERVER").serve(0, host="127.0.0.1", services=[VerificationSCP(), StorageSCP(sys.argv[1])]) as server:
+            print(server.port, flush=True)
+            sys.stdin.read()
+    """
+    arguments = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        user = AE("USER", limits=Limits(association_timeout=0.5, dimse_timeout=PATIENCE))
+        open_ones: list[Association] = []
+        with suppress(PeerTimeout):
+            while len(open_ones) < 40:
+                open_ones.append(user.associate("127.0.0.1", port, contexts=[VERIFICATION, CT]))
+        assert 20 < len(open_ones) < 40
+        assert [association.c_echo() for association in open_ones] == [0] * len(open_ones)
+        write_ct(tmp_path / "ct")
+        assert open_ones[0].c_store(tmp_path / "ct") == 0xA700
+        for association in open_ones:
+            association.release()
+        with AE("USER").associate("127.0.0.1", port) as association:
+            assert association.c_echo() == 0
+        process.communicate()
+    assert process.returncode == 0
+
+
+def test_a_port_that_is_taken_leaves_nothing_open(serving: Serving, user: AE) -> None:
+    server = serving(VerificationSCP())
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(OSError, match="in use"):
+            user.serve(server.port, host="127.0.0.1", services=[VerificationSCP()])
+    assert threading.active_count() == before
+
+
+def test_a_release_in_the_middle_of_a_message_is_aborted(serving: Serving, tmp_path: Path) -> None:
+    server = serving(StorageSCP(tmp_path), limits=Limits(network_timeout=PATIENCE))
+    with RawPeer(server.port, CT) as peer:
+        ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2")
+        begin = element(8, 0x16, b"UI", even(CT)) + element(8, 0x18, b"UI", b"1.2\0") + bytes(100)
+        peer.exchange.request(1, ask, [begin, bytes(100)])
+        whole = b"".join(bytes(part) for part in peer.core.segments())  # type: ignore[arg-type]
+        peer.sock.sendall(whole[:-112])  # all but the last P-DATA-TF
+        eventually(lambda: any(tmp_path.iterdir()))
+        peer.sock.sendall(bytes.fromhex("05 00 00000004 00000000"))
+        assert read_to_end(peer.sock)[0] == ABORT
+    eventually(lambda: not any(tmp_path.iterdir()))
