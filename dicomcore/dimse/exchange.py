@@ -33,6 +33,7 @@ __all__ = ["CancelReceived", "Exchange", "Fragment", "RequestReceived", "Respons
 
 _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
+_SIZED: Final = (bytes, memoryview, Sized)  # the first two need no look at their methods
 _MANY_ANSWERS: Final = frozenset({CommandField.C_FIND_RSP, CommandField.C_GET_RSP, CommandField.C_MOVE_RSP})
 
 
@@ -170,7 +171,7 @@ class Exchange:
             )
         message_id = self._free_id()
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
-        self._send(context_id, command.but(MessageID=message_id, CommandDataSetType=data_set), body)
+        self._send(context_id, command, {"MessageID": message_id, "CommandDataSetType": data_set}, body)
         self._last_id = message_id
         self._invoked[message_id] = (context_id, response_field)
         return message_id
@@ -181,7 +182,7 @@ class Exchange:
         if self._performing.get(message_id) != (context_id, command.field):
             raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
-        self._send(context_id, command.but(CommandDataSetType=data_set), body)
+        self._send(context_id, command, {"CommandDataSetType": data_set}, body)
         if _is_final(command):
             del self._performing[message_id]
 
@@ -190,7 +191,7 @@ class Exchange:
         open_on, response_field = self._invoked.get(message_id, (None, 0))
         if open_on != context_id or response_field not in _MANY_ANSWERS:
             raise LocalProtocolError(f"message {message_id} is no open C-FIND, C-GET or C-MOVE", clause="PS3.7 9.3.2.3")
-        self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None)
+        self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None, None)
 
     def receive(self, arrived: Arrived) -> list[Event]:
         """What a piece of P-DATA means. RemoteProtocolError when it means nothing."""
@@ -253,17 +254,20 @@ class Exchange:
         self._performing[message_id] = (context_id, received.field | _RESPONSE_BIT)
         return [RequestReceived(context_id, received, has_body)]
 
-    def _send(self, context_id: int, message: Command, body: Any) -> None:
+    def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:
         send = self._association.send
-        encoded = encode_command(message)  # all that can be wrong is found before the first byte leaves
-        payloads = body if isinstance(body, list | tuple) else () if body is None else (body,)
-        if not all(isinstance(payload, Sized) for payload in payloads):
-            raise LocalProtocolError(f"a body is something with a length, not {type(body).__name__}")
+        encoded = encode_command(message, changes)  # all that can be wrong is found before the first byte leaves
+        if body is None:
+            send(context_id, True, encoded)
+            return
+        payloads = body if isinstance(body, list | tuple) else (body,)
+        for payload in payloads:
+            if not isinstance(payload, _SIZED):
+                raise LocalProtocolError(f"a body is something with a length, not {type(body).__name__}")
         send(context_id, True, encoded)
-        if body is not None:
-            for payload in payloads[:-1]:
-                send(context_id, False, payload, False)
-            send(context_id, False, payloads[-1] if payloads else b"")
+        for payload in payloads[:-1]:
+            send(context_id, False, payload, False)
+        send(context_id, False, payloads[-1] if payloads else b"")
 
     def _free_id(self) -> int:
         message_id = self._last_id % _LAST_ID + 1
@@ -273,7 +277,7 @@ class Exchange:
 
 
 def _is_final(message: Command) -> bool:
-    return category(message.elements["Status"]) is not StatusCategory.PENDING or message.field not in _MANY_ANSWERS
+    return message.field not in _MANY_ANSWERS or category(message.elements["Status"]) is not StatusCategory.PENDING
 
 
 def _fault(message: str) -> RemoteProtocolError:
