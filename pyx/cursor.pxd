@@ -45,7 +45,7 @@ cdef enum:
 cdef enum VRForm:
     FORM_SHORT = 0   # known: 16-bit length, 8-byte header
     FORM_LONG = 1    # known: two reserved bytes, 32-bit length, 12-byte header
-    FORM_ALIEN = 2   # printable but not a VR of the standard: read with a 16-bit length
+    FORM_ALIEN = 2   # printable but not a VR of the standard: a 16-bit length, or 32 bits when only that can be
     FORM_BINARY = 3  # not text: the element was written without a VR in an explicit data set
 
 
@@ -83,7 +83,8 @@ cdef inline Status view_header(const uint8_t *p, size_t left, bint explicit, bin
             out.vr = <uint16_t>((<uint32_t>p[4] << 8) | p[5])
             if out.form != FORM_LONG:
                 out.length = load_u16(p + 6, big)
-                return STATUS_OK
+                if out.form == FORM_SHORT or out.length or left < 12 or load_tag(p + 8, big) > out.tag:
+                    return STATUS_OK  # VRs to come have the long form (6.2): what follows is then no header but a length
             if left < 12:
                 return STATUS_SHORT
             out.length = load_u32(p + 8, big)

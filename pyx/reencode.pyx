@@ -39,6 +39,10 @@ cdef enum:
     # levels
     DATA_SET = 0
     SEQUENCE = 1
+    # lengths of sequences and items
+    KEPT = 0
+    CLOSED = 1
+    OPEN = 2
     # faults
     TRAILING = 1
     OVERRUN = 2
@@ -76,7 +80,8 @@ ctypedef struct Frame:
     int32_t pixel_representation
     int32_t lut_entries
     uint8_t kind
-    uint8_t undefined
+    uint8_t undefined    # as it is read
+    uint8_t open         # as it is written
     uint8_t explicit
     uint8_t big
 
@@ -113,6 +118,7 @@ ctypedef struct State:
     size_t capacity
     bint explicit
     bint big
+    uint8_t lengths
     Fault faults[FAULT_ROWS]
     uint32_t fault_count
     uint32_t fault_tag
@@ -300,6 +306,11 @@ cdef inline bint plausible(const uint8_t *at, size_t length, bint big) noexcept 
     return tag == TAG_ITEM or tag == TAG_SEQUENCE_END
 
 
+cdef inline bint stays_open(const State *s, bint undefined) noexcept nogil:
+    """Whether a level gets an undefined length: as it had, unless one kind is wanted for all."""
+    return undefined if s.lengths == KEPT else s.lengths == OPEN
+
+
 cdef Status push(State *s, uint8_t kind, const uint8_t *stop, bint undefined, bint explicit, bint big) noexcept nogil:
     cdef Frame *f
     if s.depth + 1 >= s.frame_count:
@@ -311,6 +322,7 @@ cdef Status push(State *s, uint8_t kind, const uint8_t *stop, bint undefined, bi
     f.stop = stop
     f.start = s.size
     f.undefined = undefined
+    f.open = stays_open(s, undefined)
     f.explicit = explicit
     f.big = big
     f.creators = s.creator_count
@@ -325,7 +337,7 @@ cdef Status pop(State *s) noexcept nogil:
     cdef size_t length = s.size - f.start
     s.creator_count = f.creators
     s.depth -= 1
-    if f.undefined:
+    if f.open:
         put_plain(s, TAG_ITEM_END if f.kind == DATA_SET else TAG_SEQUENCE_END, 0)
     elif length > 0xFFFFFFFEu:
         return STATUS_LENGTH
@@ -443,18 +455,20 @@ cdef Status element(State *s, Frame *f) noexcept nogil:
         return delimiter(s, f, &h)
     raw = 0 if h.form == FORM_ALIEN else h.vr
     s.at += h.size
-    if raw == 0 and h.form != FORM_ALIEN or raw == VR_UN:
+    if (raw == 0 and (h.form != FORM_ALIEN or h.length != UNDEFINED)) or raw == VR_UN:
         vr = dictionary_vr(s, f, h.tag)
         if h.length == UNDEFINED and vr != VR_SQ:
             vr = OB if h.tag == TAG_PIXEL_DATA or vr == OB or vr == OW or vr == OB_OR_OW else VR_SQ
         vr = decided(f, h.tag, vr)
     else:
         vr = raw
-        if h.length == UNDEFINED and vr != OB and vr != OW:
-            vr = VR_SQ
+        if h.length == UNDEFINED and vr != VR_SQ and vr >> 8 != 0x4F:  # no VR that may have it but SQ, UN and O*
+            s.at -= h.size
+            s.fault_tag = h.tag
+            return STATUS_MALFORMED
 
     if h.length == UNDEFINED:
-        put_header(s, h.tag, vr, UNDEFINED)
+        put_header(s, h.tag, vr, UNDEFINED if vr != VR_SQ or stays_open(s, True) else 0)
         if vr != VR_SQ:
             return fragments(s, f.stop, big)
         if raw == VR_UN:
@@ -472,7 +486,7 @@ cdef Status element(State *s, Frame *f) noexcept nogil:
         if raw == VR_UN:
             explicit = big = False
         if plausible(s.at, length, big):
-            put_header(s, h.tag, VR_SQ, 0)
+            put_header(s, h.tag, VR_SQ, UNDEFINED if stays_open(s, False) else 0)
             return push(s, SEQUENCE, s.at + length, False, explicit, big)
         note(s, NO_ITEMS, s.at - h.size, h.tag)
         vr = VR_UN
@@ -590,9 +604,10 @@ def reencode(
     int lut_entries=-1,
     private_creators=(),
     Py_ssize_t nesting_depth=128,
+    int lengths=KEPT,
     list faults=None,
 ):
-    """The run in its new encoding. ``faults`` gets rows (kind, offset, tag); without it a fault raises EncodingError."""
+    """The run in its new encoding; ``lengths`` 1 makes those of sequences and items defined, 2 undefined. ``faults`` gets rows (kind, offset, tag); without it a fault raises EncodingError."""
     cdef State s
     cdef Status status
     cdef size_t row
@@ -624,6 +639,7 @@ def reencode(
         s.creator_room = 0
         s.explicit = target_explicit
         s.big = target_big
+        s.lengths = <uint8_t>lengths
         s.fault_count = 0
         s.fault_tag = 0
         s.out = NULL

@@ -8,6 +8,7 @@ cdef enum RowFlag:
     CUT = 4       # the claimed length, or the delimiter, is not there
     EXPLICIT = 8  # how the rows below are encoded
     BIG = 16
+    PLAIN = 32    # an undefined length without items: plain bytes up to the delimiter
 
 ctypedef struct Row:  # 32 bytes
     uint64_t value_offset

@@ -13,11 +13,18 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 
+from bits cimport load_tag
 from cursor cimport (
     FORM_ALIEN, FORM_BINARY, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, Header,
     view_header,
 )
-from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, WALKED, Row
+from frames cimport (
+    ALIEN_VR, BARE, DATASET, DELIMITER_LENGTH, ISLAND, NEVER_UNDEFINED, NO_VR, NOT_ITEM, ODD, ORDER, OVERRUN, PADDING, PIECES,
+    SEEK, SEQUENCE, STRAY, TRAILING, UNCLOSED, ZERO_RUN, ZEROS, Fault, Frame, Rows, Scan, _add, _close, _fault, _finish, _grow,
+    _may_be_undefined, _opener, _push,
+)
+from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, find_end, view_island
+from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, PLAIN, WALKED, Row
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
@@ -30,175 +37,6 @@ COUNT = <int>STATUS_COUNT
 LENGTH = <int>STATUS_LENGTH
 MEMORY = <int>STATUS_MEMORY
 
-cdef enum FaultCode:  # index.py has the words
-    OVERRUN = 1
-    TRAILING = 2
-    ODD = 3
-    ORDER = 4
-    ALIEN_VR = 5
-    NO_VR = 6
-    STRAY = 7
-    NOT_ITEM = 8
-    UNCLOSED = 9
-    DELIMITER_LENGTH = 10
-    PADDING = 11
-    NEVER_UNDEFINED = 12
-
-cdef enum FrameKind:
-    DATASET = 0    # elements wanted: the data set itself, or an item
-    SEQUENCE = 1   # items wanted
-    PIECES = 2     # fragments wanted
-
-ctypedef struct Rows:
-    Row *at
-    size_t count
-    size_t capacity
-
-ctypedef struct Frame:
-    uint64_t stop        # no byte of this level lies at or behind it
-    size_t row           # the row that opened it: frame 1 at the level, deeper ones in the child table
-    int64_t last_tag     # -1 before the first element
-    uint32_t tag
-    uint32_t count       # items so far
-    uint8_t kind
-    uint8_t explicit
-    uint8_t big
-    uint8_t undefined    # a delimiter ends it
-    uint8_t unordered
-    uint8_t probe        # UN in big endian: look at the first item for its byte order
-
-ctypedef struct Fault:
-    uint64_t offset
-    uint64_t available
-    uint32_t tag
-    uint32_t claimed
-    uint32_t depth
-    uint32_t code
-
-ctypedef struct Scan:
-    uint64_t position
-    uint64_t end
-    Rows level
-    Rows below
-    Frame *frames
-    size_t depth         # index of the innermost frame
-    size_t frame_capacity
-    size_t frame_limit
-    size_t rows_left
-    uint32_t length_limit
-    uint32_t stop_tag
-    bint stops           # at stop_tag, in the outermost data set
-    bint muted
-    bint done
-    size_t fault_count
-    Fault faults[8]      # one step makes at most five
-
-
-cdef inline void _fault(Scan *s, uint32_t code, uint64_t offset, uint32_t tag, uint32_t claimed,
-                        uint64_t available) noexcept nogil:
-    cdef Fault *fault
-    if s.muted or s.fault_count == 8:
-        return
-    fault = &s.faults[s.fault_count]
-    s.fault_count += 1
-    fault.code = code
-    fault.offset = offset
-    fault.tag = tag
-    fault.claimed = claimed
-    fault.available = available
-    fault.depth = <uint32_t>s.depth
-
-
-cdef Status _grow(Rows *rows) noexcept nogil:
-    cdef size_t capacity = rows.capacity * 2 if rows.capacity else 64
-    cdef Row *grown = <Row *>realloc(rows.at, capacity * sizeof(Row))
-    if grown == NULL:
-        return STATUS_MEMORY
-    rows.at = grown
-    rows.capacity = capacity
-    return STATUS_OK
-
-
-cdef inline Row *_add(Scan *s, const Header *h, uint64_t value_offset) noexcept nogil:
-    """A new row, at the level or below it; NULL without memory."""
-    cdef Rows *rows = &s.level if s.depth == 0 else &s.below
-    cdef Row *row
-    if rows.count == rows.capacity and _grow(rows) != STATUS_OK:
-        return NULL
-    row = rows.at + rows.count
-    rows.count += 1
-    row.value_offset = value_offset
-    row.end_offset = value_offset
-    row.tag = h.tag
-    row.length = h.length
-    row.link = 0
-    row.vr = h.vr
-    row.size = h.size
-    row.flags = 0
-    return row
-
-
-cdef Status _push(Scan *s, Row *row, uint8_t kind, bint explicit, bint big, uint64_t stop) noexcept nogil:
-    """Go below `row`, the newest of its table."""
-    cdef Frame *frames
-    cdef Frame *f
-    cdef size_t capacity
-    if s.depth + 1 >= s.frame_limit and kind != PIECES:
-        return STATUS_DEPTH
-    if s.depth + 1 == s.frame_capacity:
-        capacity = s.frame_capacity * 2
-        frames = <Frame *>realloc(s.frames, capacity * sizeof(Frame))
-        if frames == NULL:
-            return STATUS_MEMORY
-        s.frames = frames
-        s.frame_capacity = capacity
-    if s.depth == 0:
-        row.link = <uint32_t>s.below.count
-    row.flags |= WALKED | (FRAGMENTS if kind == PIECES else 0) | (EXPLICIT if explicit else 0) | (BIG if big else 0)
-    f = s.frames + s.depth + 1
-    f.row = (s.level.count if s.depth == 0 else s.below.count) - 1
-    s.depth += 1
-    f.stop = stop
-    f.tag = row.tag
-    f.last_tag = -1
-    f.count = 0
-    f.kind = kind
-    f.explicit = explicit
-    f.big = big
-    f.undefined = row.length == UNDEFINED
-    f.unordered = False
-    f.probe = False
-    return STATUS_OK
-
-
-cdef inline Row *_opener(Scan *s) noexcept nogil:
-    cdef size_t row = s.frames[s.depth].row
-    return (s.level.at if s.depth == 1 else s.below.at) + row
-
-
-cdef void _close(Scan *s, uint64_t end, bint cut) noexcept nogil:
-    """Leave the innermost frame; its row ends at `end`."""
-    cdef Row *row = _opener(s)
-    row.end_offset = end
-    if cut:
-        row.flags |= CUT
-    if s.depth > 1:
-        row.link = <uint32_t>(s.below.count - (s.frames[s.depth].row + 1))
-    s.depth -= 1
-
-
-cdef inline void _finish(Scan *s, uint64_t end) noexcept nogil:
-    """The outermost level ends at `end`; the first reason to end it counts."""
-    if not s.done:
-        s.end = end
-    s.done = True
-
-
-cdef inline bint _may_be_undefined(uint16_t vr) noexcept nogil:
-    """OB, OD, OF, OL, OV, OW: what PS3.5 Table 7.1-1 lets have an undefined length, beside SQ and UN."""
-    return vr >> 8 == 0x4F and (vr & 0xFF) in (0x42, 0x44, 0x46, 0x4C, 0x56, 0x57)
-
-
 cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t left) noexcept nogil:
     """One step that is not an element: items, fragments, delimiters (7.5, A.4), zeros, and whatever stands there instead.
 
@@ -209,13 +47,6 @@ cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t le
     cdef uint64_t at = position[0], behind = at + 8, stop = f.stop
     cdef bint delimiter = h.tag == TAG_ITEM_END or h.tag == TAG_SEQUENCE_END
     cdef uint32_t closer = TAG_ITEM_END if f.kind == DATASET else TAG_SEQUENCE_END
-
-    if h.tag == 0 and h.length == 0 and h.vr == 0:
-        _fault(s, PADDING, at, 0, 0, f.stop - at)
-        if s.depth == 0:
-            _finish(s, at)
-        position[0] = f.stop
-        return STATUS_OK
 
     if delimiter and f.undefined and h.tag == closer:
         if h.length != 0:
@@ -263,7 +94,20 @@ cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t le
         position[0] = behind
         return STATUS_OK
 
-    _fault(s, NOT_ITEM, at, h.tag, 0, 0)
+    if f.undefined and (f.kind == PIECES or f.count == 0) and not (s.barren <= at and f.stop <= s.barren_stop):
+        f.pieces = f.kind == PIECES
+        f.kind = SEEK
+        f.sought = at
+        f.last_tag = h.tag
+        return STATUS_OK
+    _lost(s, at, h.tag, position)
+    return STATUS_OK
+
+
+cdef void _lost(Scan *s, uint64_t at, uint32_t tag, uint64_t *position) noexcept nogil:
+    """No item or delimiter at `at`, and nothing to be found by seeking."""
+    cdef Frame *f = s.frames + s.depth
+    _fault(s, NOT_ITEM, at, tag, 0, 0)
     if f.kind == PIECES:  # nothing says where the rest belongs, so it stays in the value
         _opener(s).flags |= CUT
         f.undefined = False
@@ -272,7 +116,35 @@ cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t le
         _finish(s, at)
         position[0] = f.stop
     else:  # the delimiter was forgotten: go on one level up
+        position[0] = at
         _close(s, at, True)
+
+
+cdef Status _seek(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t block_stop, uint64_t *position) noexcept nogil:
+    """One step of the search for a delimiter behind something that is no item."""
+    cdef Frame *f = s.frames + s.depth
+    cdef Row *row
+    cdef uint64_t at = position[0], stop = block_stop if block_stop < f.stop else f.stop
+    cdef const uint8_t *end
+    if f.stop - at < 8:
+        s.barren = f.sought
+        s.barren_stop = f.stop
+        f.kind = PIECES if f.pieces else SEQUENCE
+        _lost(s, f.sought, <uint32_t>f.last_tag, position)
+        return STATUS_OK
+    if at < block_start or stop < at + 8:
+        return STATUS_SHORT
+    end = find_end(block + (at - block_start), stop - at, f.big)
+    if end == NULL:
+        position[0] = stop - 7
+        return STATUS_OK
+    at = block_start + <uint64_t>(end - block)
+    _fault(s, BARE, f.sought, f.tag, 0, at - f.sought)
+    row = _opener(s)
+    if f.count == 0:
+        row.flags = (row.flags & ~(WALKED | FRAGMENTS)) | PLAIN
+    position[0] = at + 8
+    _close(s, at + 8, False)
     return STATUS_OK
 
 
@@ -284,7 +156,8 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
     cdef uint64_t left, at_hand, value_offset
     cdef uint64_t position = s.position
     cdef const uint8_t *p
-    cdef bint big
+    cdef bint big, opens
+    cdef IslandSign island
     h.tag = 0
 
     while True:
@@ -292,6 +165,18 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         if s.fault_count:
             return STATUS_MALFORMED
         f = s.frames + s.depth
+        if s.zeros and f.stop < position + 8:  # to the end of their level
+            s.zeros = False
+            _fault(s, PADDING, s.zero_start, 0, 0, f.stop - s.zero_start)
+            if s.depth == 0:
+                _finish(s, s.zero_start)
+            position = f.stop
+            continue
+        if f.kind == SEEK:
+            status = _seek(s, block, block_start, block_stop, &position)
+            if status != STATUS_OK:
+                return status
+            continue
         if position >= f.stop:
             if s.depth == 0:
                 _finish(s, position)
@@ -321,15 +206,41 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
                 _opener(s).flags |= BIG
         status = view_header(p, <size_t>(at_hand if at_hand < left else left), f.explicit, f.big, &h)
         if status != STATUS_OK:  # eight to eleven bytes where a long header has twelve
+            if s.zeros:
+                s.zeros = False
+                _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
             _fault(s, TRAILING, position, h.tag, 0, left)
             if s.depth == 0:
                 _finish(s, position)
             position = f.stop
             continue
+        if h.tag == 0 and h.length == 0 and h.vr == 0:
+            if not s.zeros:
+                s.zeros = True
+                s.zero_start = position
+            position += 8
+            if position - s.zero_start >= ZERO_RUN:
+                position = f.stop
+            continue
+        if s.zeros:
+            if h.tag >> 16 == 0:  # the run is not of whole headers
+                position += 2
+                continue
+            s.zeros = False
+            _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
+        if not f.explicit and f.kind == DATASET and h.tag >> 16 != 0xFFFE:
+            island = view_island(p, at_hand, left, f.big, f.undefined, &h)
+            if island == ISLAND_UNSEEN:
+                return STATUS_SHORT
+            if island != NO_ISLAND:
+                _fault(s, ISLAND, position, h.tag, h.vr, 0)
+            if island == ISLAND_LEVEL and s.depth > 0:
+                f.explicit = True
+                _opener(s).flags |= EXPLICIT
         value_offset = position + h.size
         left -= h.size
 
-        if h.tag >> 16 == 0xFFFE or f.kind != DATASET or (h.tag == 0 and h.length == 0 and h.vr == 0):
+        if h.tag >> 16 == 0xFFFE or f.kind != DATASET:
             status = _structure(s, &h, &position, left)
             if status != STATUS_OK:
                 return status
@@ -347,6 +258,13 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         f.last_tag = h.tag
         if h.form >= FORM_ALIEN:
             _fault(s, ALIEN_VR if h.form == FORM_ALIEN else NO_VR, position, h.tag, h.vr, 0)
+        opens = False
+        if h.length > left and h.length != UNDEFINED and left >= 8:  # an overlong sequence is walked to find its end
+            opens = h.vr == VR_SQ
+            if h.vr == 0 or h.vr == VR_UN:
+                if at_hand < <uint64_t>h.size + 4:
+                    return STATUS_SHORT
+                opens = load_tag(p + h.size, f.big and h.vr == 0) == TAG_ITEM
         if s.rows_left == 0:
             return STATUS_COUNT
         s.rows_left -= 1
@@ -364,6 +282,11 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
                 row.flags = CUT
             position = value_offset + row.length
             row.end_offset = position
+            if opens:
+                position = value_offset
+                status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, f.big and h.vr != VR_UN, f.stop)
+                if status != STATUS_OK:
+                    return status
             continue
 
         big = f.big
@@ -508,11 +431,15 @@ cdef class ElementIndex:
     def is_sequence(self, Py_ssize_t i) -> bool:
         """SQ by its VR, or by its undefined length."""
         cdef Row *row = self._at(i)
-        return row.vr == VR_SQ or (row.flags & (WALKED | FRAGMENTS)) == WALKED
+        return not row.flags & PLAIN and (row.vr == VR_SQ or (row.flags & (WALKED | FRAGMENTS)) == WALKED)
 
     def is_encapsulated(self, Py_ssize_t i) -> bool:
         """The value is in fragments (PS3.5 A.4)."""
         return (self._at(i).flags & FRAGMENTS) != 0
+
+    def is_plain(self, Py_ssize_t i) -> bool:
+        """An undefined length without items: the value is all bytes up to the delimiter."""
+        return (self._at(i).flags & PLAIN) != 0
 
     def is_walked(self, Py_ssize_t i) -> bool:
         """`descend` works: the scan has been below this row."""
@@ -603,9 +530,10 @@ cdef class Scanner:
             raise MemoryError
         s.frames[0] = Frame(
             stop=stop, row=0, last_tag=-1, tag=0, count=0, kind=SEQUENCE if items else DATASET, explicit=explicit,
-            big=big_endian, undefined=False, unordered=False, probe=False,
+            big=big_endian, undefined=False, unordered=False, probe=False, pieces=False, sought=0,
         )
         s.position = start
+        s.barren = 0xFFFFFFFFFFFFFFFF
         s.rows_left = <size_t>min(element_count, 0xFFFFFFF0)  # a link has 32 bits
         s.length_limit = <uint32_t>min(value_length, 0xFFFFFFFE)
         s.stops = stop_tag is not None

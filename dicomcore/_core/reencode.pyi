@@ -22,5 +22,6 @@ def reencode(
     lut_entries: int = -1,
     private_creators: Iterable[tuple[int, str]] = (),
     nesting_depth: int = 128,
+    lengths: int = 0,
     faults: list[tuple[int, int, int]] | None = None,
 ) -> bytes: ...

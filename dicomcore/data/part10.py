@@ -11,12 +11,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from struct import Struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .._core.meta import NEED, OVERRUN, walk
 from ..encoding.index import read_index
 from ..encoding.policy import LENIENT, Policy
-from ..encoding.source import Source, open_source
+from ..encoding.source import FileSource, Source, open_source
 from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.dictionary import lookup
@@ -55,14 +55,31 @@ class FileHeader(NamedTuple):
     file_size: int
 
 
-def _walk_meta(source: Source, start: int) -> tuple[int, dict[int, bytes]]:
+def _walk_meta(source: Source, start: int, policy: Policy, issues: list[Issue]) -> tuple[int, dict[int, bytes]]:
     """Offset after group 0002 and the values of its elements but private information (0002,0102)."""
     status, position, values = walk(source.head, start, source.size)
     while status == NEED:
         status, position, values = walk(source.view(0, position), start, source.size)
-    if status == OVERRUN or values is None:
-        raise EncodingError("the file ends within the file meta information", offset=position, clause=META_CLAUSE)
-    return position, values
+    if status == OVERRUN or (start == position < source.size and source.view(start, 1)[0] == 0):
+        return _walk_odd_meta(source, start, position, values or {}, policy, issues)
+    return position, values or {}
+
+
+def _walk_odd_meta(
+    source: Source, start: int, position: int, values: dict[int, bytes], policy: Policy, issues: list[Issue]
+) -> tuple[int, dict[int, bytes]]:
+    """A meta group that breaks off, or that is in big endian."""
+    if position > start:
+        policy.accept(Issue("the file ends within the file meta information", position, clause=META_CLAUSE), issues)
+        return source.size, values
+    if bytes(source.view(start, min(4, source.size - start)))[:2] != b"\0\2":
+        return position, values
+    policy.accept(Issue("file meta information in big endian", start, clause=META_CLAUSE), issues)
+    index = read_index(source, start, explicit=True, big_endian=True, issues=[], stop_tag=0x00030000)
+    rows = [row for row in range(len(index)) if index.tag_at(row) >> 16 == 2 and not index.is_walked(row)]
+    found = {index.tag_at(row) & 0xFFFF: (index.value_offset_at(row), index.length_at(row)) for row in rows}
+    end = max((sum(span) for span in found.values()), default=start)
+    return end, {number: bytes(source.view(*span)) for number, span in found.items() if number != 0x102}
 
 
 def _uid(raw: bytes) -> UID:
@@ -131,22 +148,40 @@ def read_layout(source: Source, *, policy: Policy, issues: list[Issue]) -> tuple
         start = 132
     elif head[:4] == _PREFIX:
         start = 4
+        policy.accept(Issue("no preamble before the DICM prefix", 0, clause=META_CLAUSE), issues)
     else:
         start = 0
         _check_bare(source, policy, issues)
-    end, values = _walk_meta(source, start)
-    if end == start:
-        policy.accept(Issue("no file meta information", start, clause=META_CLAUSE), issues)
-    elif 0 not in values:
-        policy.accept(Issue("file meta information without its group length", start, clause=META_CLAUSE), issues)
+    end, values = _walk_meta(source, start, policy, issues)
+    length = values.get(0)
+    if length is None or int.from_bytes(length, "little") != end - start - 12 or head[start + 4 : start + 6] != b"UL":
+        _check_meta(source, start, end, length, policy, issues)
     raw = values.get(0x10, b"")
     syntax = _PLAIN.get(raw)
-    if syntax is None or head[end + 4 : end + 6].tobytes() not in _VR_BYTES:
+    # an explicit header of group 0008: nothing else to ask
+    if syntax is None or head[end : end + 2] != b"\x08\0" or head[end + 4 : end + 6].tobytes() not in _VR_BYTES:
         declared = _uid(raw)
         return Layout(
             start == 132, start, end, _checked_syntax(source, end, declared, policy, issues), declared
         ), values
     return Layout(start == 132, start, end, syntax, syntax.uid), values
+
+
+def _check_meta(
+    source: Source, start: int, end: int, length: bytes | None, policy: Policy, issues: list[Issue]
+) -> None:
+    """What is wrong with a meta group that does not begin with its true length."""
+    if end == start:
+        policy.accept(Issue("no file meta information", start, clause=META_CLAUSE), issues)
+        return
+    order: Literal["little", "big"] = "big" if source.view(start, 1)[0] == 0 else "little"
+    if not bytes(source.view(start + 4, 1)).isalpha():
+        policy.accept(Issue("file meta information in Implicit VR", start, clause=META_CLAUSE), issues)
+    if length is None:
+        policy.accept(Issue("file meta information without its group length", start, clause=META_CLAUSE), issues)
+    elif int.from_bytes(length, order) != end - start - 12:
+        message = f"the group length says {int.from_bytes(length, order)}, the meta group has {end - start - 12} bytes"
+        policy.accept(Issue(message, start, "(0002,0000)", META_CLAUSE), issues)
 
 
 def _check_bare(source: Source, policy: Policy, issues: list[Issue]) -> None:
@@ -164,7 +199,7 @@ def _check_bare(source: Source, policy: Policy, issues: list[Issue]) -> None:
 
 
 def read_header(
-    path: str | os.PathLike[str], *, policy: Policy | None = None, limits: Limits = DEFAULT_LIMITS
+    path: str | os.PathLike[str] | FileSource, *, policy: Policy | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> FileHeader:
     """The UIDs, syntax and data set offset of a file, whose data set is scanned only when the meta group lacks them.
 
@@ -195,7 +230,7 @@ def read_header(
                 raw = b"" if row < 0 else bytes(source.view(index.value_offset_at(row), index.length_at(row)))
                 found.append(_uid(raw))
             sop_class, sop_instance = sop_class or found[0], sop_instance or found[1]
-        return FileHeader(os.fspath(path), sop_class, sop_instance, syntax.uid, layout.dataset_offset, source.size)
+        return FileHeader(source.name, sop_class, sop_instance, syntax.uid, layout.dataset_offset, source.size)
     finally:
         source.close()
 

@@ -8,6 +8,7 @@ repaired as the field's readers do and told as Issues, or raised under a strict 
 
 from __future__ import annotations
 
+from dicomcore._core.level import ItemSpan
 from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, ElementIndex, Scanner
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import Source
@@ -35,7 +36,10 @@ _FAULTS = {
     9: ("an undefined length without its delimiter; ended here", "PS3.5 7.5.2"),
     10: ("the delimiter {tag} has the length {claimed}", "PS3.5 7.5"),
     11: ("zeros where an element has to be; the {available} bytes from here are left out", "PS3.5 7.1"),
-    12: ("{tag} of VR {vr} may not have an undefined length; read as fragments", "PS3.5 7.1.1"),
+    12: ("{tag} of VR {vr} may not have an undefined length", "PS3.5 7.1.1"),
+    13: ("{tag} has the VR {vr} in an implicit VR data set; read as explicit", "PS3.5 7.1.3"),
+    14: ("no item of {tag} here, {available} bytes before its delimiter; kept in the value as they are", "PS3.5 7.5"),
+    15: ("{available} zero bytes between elements; left out", "PS3.5 7.1"),
 }
 _REFUSALS = {
     DEPTH: ("sequences are nested deeper than {limits.nesting_depth} levels", "Limits.nesting_depth"),
@@ -152,31 +156,6 @@ def _tell(
             scanner.mute()
         status = scanner.feed(block, offset)
     return status
-
-
-class ItemSpan:
-    """One item of a sequence. ``start`` to ``stop`` are its elements; the header and delimiter lie around them."""
-
-    __slots__ = ("_index", "_items", "_number", "end_offset", "header_offset", "length_undefined", "start", "stop")
-
-    def __init__(self, items: ElementIndex, number: int) -> None:
-        _, _, length, self.start, self.header_offset, self.end_offset = items.row(number)
-        self.stop = items.content_end_at(number)
-        self.length_undefined = length == UNDEFINED_LENGTH
-        self._items = items
-        self._number = number
-        self._index: ElementIndex | None = None
-
-    @property
-    def index(self) -> ElementIndex:
-        """The item's own level; lifted out of the scan on first use."""
-        index = self._index
-        if index is None:  # two threads may both do this, and get equal tables
-            self._index = index = self._items.descend(self._number)
-        return index
-
-    def __repr__(self) -> str:
-        return f"<ItemSpan {self._number}, bytes {self.start} to {self.stop}>"
 
 
 def items(

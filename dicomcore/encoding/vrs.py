@@ -14,7 +14,7 @@ from types import MappingProxyType
 from ..vocab.dictionary import lookup, lookup_private, vr_rows
 from ..vocab.vr import VRS, vr_code
 
-__all__ = ["NO_CONTEXT", "UNDEFINED_LENGTH", "VRContext", "dictionary_vr", "resolve_vr", "vr_for_value"]
+__all__ = ["NO_CONTEXT", "UNDEFINED_LENGTH", "VRContext", "dictionary_vr", "resolve_vr", "single_vrs", "vr_for_value"]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _UN = vr_code("UN")
@@ -44,6 +44,11 @@ def _standard() -> Mapping[int, str]:
     return MappingProxyType({tag: vr for tag, vr in vr_rows() if vr})
 
 
+def single_vrs() -> dict[int, str]:
+    """Tag -> VR for all standard elements whose VR nothing else decides."""
+    return {tag: vr for tag, vr in _standard().items() if len(vr) == 2}
+
+
 @cache
 def _names() -> Mapping[int, str]:
     return MappingProxyType({vr_code(vr): vr for vr in VRS})
@@ -70,12 +75,15 @@ def dictionary_vr(tag: int, context: VRContext = NO_CONTEXT) -> str | None:
 def resolve_vr(tag: int, raw_vr_code: int, length: int, context: VRContext = NO_CONTEXT) -> str:
     """The VR by which an element as read is understood; ``raw_vr_code`` is that of its header, 0 when implicit.
 
-    ``UN`` is what remains: an unknown tag, an unknown VR code, a private element whose creator is missing. Undefined
-    length means a sequence wherever it does not mean encapsulated pixel data (PS3.5 section 6.2.2, note 2).
+    ``UN`` is what remains: an unknown tag or a private element whose creator is missing. Undefined length without a VR
+    means a sequence wherever it does not mean encapsulated pixel data (PS3.5 section 6.2.2, note 2).
     """
     if raw_vr_code and raw_vr_code != _UN:
-        vr = _names().get(raw_vr_code, "UN")
-        return vr if length != UNDEFINED_LENGTH or vr in ("OB", "OW") else "SQ"
+        vr = _names().get(raw_vr_code)
+        if vr is not None:
+            return vr
+        if length == UNDEFINED_LENGTH:
+            return "UN"
     known = dictionary_vr(tag, context)
     if length == UNDEFINED_LENGTH and known != "SQ":
         return "OB" if tag == _PIXEL_DATA or known in ("OB", "OW", "OB or OW") else "SQ"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from struct import Struct
 from types import MappingProxyType
+from typing import Literal
 
 from .._core.reencode import FAULTS, VRTable
 from .._core.reencode import reencode as _reencode
@@ -18,6 +19,7 @@ from .vrs import NO_CONTEXT, VRContext
 
 __all__ = [
     "SHORT_LENGTH_LIMIT",
+    "Lengths",
     "element_header",
     "encode_element",
     "item_delimiter",
@@ -28,6 +30,8 @@ __all__ = [
 
 SHORT_LENGTH_LIMIT = 0xFFFE  # the longest even value that a 16-bit length can give
 _UNDEFINED = 0xFFFFFFFF
+Lengths = Literal["defined", "undefined"]
+_LENGTHS: Mapping[Lengths | None, int] = MappingProxyType({None: 0, "defined": 1, "undefined": 2})
 _SHORT = (Struct("<HH2sH"), Struct(">HH2sH"))
 _LONG = (Struct("<HH2sHI"), Struct(">HH2sHI"))
 _IMPLICIT = (Struct("<HHI"), Struct(">HHI"))
@@ -91,14 +95,15 @@ def reencode(
     target: tuple[bool, bool],
     context: VRContext = NO_CONTEXT,
     limits: Limits = DEFAULT_LIMITS,
+    lengths: Lengths | None = None,
     issues: list[Issue] | None = None,
 ) -> bytes:
     """A run of whole elements in another encoding; ``source`` and ``target`` are (explicit, big_endian).
 
-    Sequences keep the kind of length they have, and defined lengths are recomputed; group lengths are dropped;
-    fragments of pixel data and values of unknown content are copied. ``context`` gives what is in effect at the start
-    of the run. A fault that leaves a readable result is repaired and appended to ``issues`` (the first 64, by offset
-    in the run); without a list it raises EncodingError.
+    Sequences and items keep the kind of length they have, or all get ``lengths``; defined ones are recomputed. Group
+    lengths are dropped; fragments of pixel data and values of unknown content are copied. ``context`` gives what is in
+    effect at the start of the run. A fault that leaves a readable result is repaired and appended to ``issues`` (the
+    first 64, by offset in the run); without a list it raises EncodingError.
     """
     faults: list[tuple[int, int, int]] | None = None if issues is None else []
     result = _reencode(
@@ -110,6 +115,7 @@ def reencode(
         lut_entries=-1 if context.lut_entries is None else context.lut_entries,
         private_creators=context.private_creators.items(),
         nesting_depth=limits.nesting_depth,
+        lengths=_LENGTHS[lengths],
         faults=faults,
     )
     if issues is not None and faults:

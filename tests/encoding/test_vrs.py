@@ -62,15 +62,17 @@ def test_implicit_elements_take_the_vr_of_their_dictionary(tag: int, context: VR
         (0x300A00B0, "UN", "SQ"),
         (0x00291010, "", "SQ"),
         (0x00291010, "UN", "SQ"),
-        (0x00100010, "LO", "SQ"),
+        (0x00100010, "LO", "LO"),
     ],
 )
 def test_undefined_length_means_items(tag: int, raw: str, vr: str) -> None:
     assert resolve_vr(tag, vr_code(raw), UNDEFINED_LENGTH) == vr
 
 
-def test_unknown_codes_are_unknown_content() -> None:
-    assert resolve_vr(0x00100010, vr_code("ZZ"), 4) == "UN"
+def test_unknown_codes_go_by_the_dictionary() -> None:
+    assert resolve_vr(0x00080002, vr_code("ZZ"), 4) == "UN"
+    assert resolve_vr(0x00100010, vr_code("ZZ"), UNDEFINED_LENGTH) == "UN"
+    assert resolve_vr(0x00100010, vr_code("ZZ"), 4) == "PN"
 
 
 @pytest.mark.parametrize(

@@ -119,19 +119,21 @@ class Reencoder:
                 else:
                     length, at = self.u16(at + 6, big), at + 8
                     raw = raw if raw in VRS else "??"
+                    if raw == "??" and not length and stop - start >= 12 and self.tag(start + 8, big) <= tag:
+                        length, at = self.u32(start + 8, big), start + 12
             else:
                 length, at = self.u32(at + 4, big), at + 8
 
             vr: str | None
-            if raw in (None, "UN"):
+            if raw in (None, "UN") or (raw == "??" and length != UNDEFINED):
                 vr = self.known_vr(tag, level, root=not item)
                 if length == UNDEFINED and vr != "SQ":
                     vr = "OB" if tag == 0x7FE00010 or vr in ("OB", "OW", "OB or OW") else "SQ"
                 vr = self.decide(tag, vr, level)
             else:
                 vr = raw if raw in VRS else None
-                if length == UNDEFINED and vr not in ("OB", "OW"):
-                    vr = "SQ"
+                if length == UNDEFINED and vr != "SQ" and (vr or " ")[0] != "O":
+                    raise Refused
             inner = (False, False) if raw == "UN" else source
 
             if length == UNDEFINED:
