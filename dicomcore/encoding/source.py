@@ -131,6 +131,15 @@ class FileSource:
     __slots__ = ("_head", "_identity", "name", "path", "size")
 
     def __init__(self, path: str | os.PathLike[str], *, head_length: int = HEAD_LENGTH) -> None:
+        os.close(self._open(path, head_length))
+
+    @classmethod
+    def kept_open(cls, path: str | os.PathLike[str], *, head_length: int = HEAD_LENGTH) -> tuple[Self, int]:
+        """The source, and the descriptor it was made with, which is the caller's to close: to send on what is read."""
+        source = cls.__new__(cls)
+        return source, source._open(path, head_length)
+
+    def _open(self, path: str | os.PathLike[str], head_length: int) -> int:
         self.name = os.fspath(path)
         self.path = self.name if os.path.isabs(self.name) else os.path.abspath(self.name)  # the folder may change
         descriptor = os.open(self.path, _OPEN_FLAGS)
@@ -143,11 +152,13 @@ class FileSource:
             self.size = status.st_size
             self._identity: _Identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             head = _read_at(descriptor, 0, min(head_length, self.size))
-        finally:
+            if len(head) != min(head_length, self.size):
+                raise self._changed(0)
+        except BaseException:
             os.close(descriptor)
-        if len(head) != min(head_length, self.size):
-            raise self._changed(0)
+            raise
         self._head = memoryview(head).toreadonly()
+        return descriptor
 
     @property
     def head(self) -> memoryview:
@@ -277,14 +288,17 @@ def open_source(
 class FileSlice:
     """``length`` bytes of a file from ``offset``, as data to send: it has a ``len()`` and is never loaded whole.
 
-    Made from a path it opens the file on first use and `close` closes it; a descriptor handed in stays its owner's.
+    Made from a path it opens the file on first use, unless it is handed the ``descriptor`` too, and `close` closes it;
+    a descriptor handed in alone stays its owner's.
     `os.sendfile` takes it by `fileno` and ``offset``. A file that has become shorter raises `SourceChanged`.
     """
 
     __slots__ = ("_descriptor", "_length", "_path", "offset")
 
-    def __init__(self, file: int | str | os.PathLike[str], offset: int, length: int) -> None:
-        self._descriptor: int | None = file if isinstance(file, int) else None
+    def __init__(
+        self, file: int | str | os.PathLike[str], offset: int, length: int, *, descriptor: int | None = None
+    ) -> None:
+        self._descriptor: int | None = file if isinstance(file, int) else descriptor
         self._path = None if isinstance(file, int) else os.fspath(file)
         self._length = length
         self.offset = offset

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -20,12 +21,13 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from dicomcore.data.files import dcmread
-from dicomcore.data.part10 import FileHeader, encode_file_meta, read_header
+from dicomcore.data.outgoing import open_instance
+from dicomcore.data.part10 import FileHeader, encode_file_meta
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import CommandField, command
 from dicomcore.encoding.sink import Sink
 from dicomcore.encoding.source import FileSlice
-from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError
+from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.negotiation import AgreedContext, Negotiated
 from dicomcore.vocab.sop_classes import storage_uids
@@ -51,6 +53,7 @@ _NO_ROOM: Final = frozenset(
 )
 _JOINED_LENGTH: Final = 32 * 1024  # a first fragment up to this is copied behind the file meta: one write less
 _FIRST_PEEK: Final = 256
+UID_LENGTH: Final = 64
 # these encode no data set that a file could hold: MIME and XML envelopes, live streams, Papyrus
 _NO_FILES: Final = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.", "1.2.840.10008.1.20")
 
@@ -326,31 +329,35 @@ class StorageSCU:
 
         NegotiationError when no accepted context fits, EncodingError and OSError when the file cannot be read.
         """
-        if isinstance(source, str | os.PathLike):
-            source = read_header(source, limits=self._limits)
-        sop_class, sop_instance, syntax = _identity(source)
-        agreed = self.context_for(sop_class, syntax)
-        body = self._body(source, syntax, agreed.transfer_syntax)
-        title, message_id = move_originator or (None, None)
-        request = command(
-            "C-STORE-RQ",
-            AffectedSOPClassUID=sop_class,
-            AffectedSOPInstanceUID=sop_instance,
-            Priority=priority,
-            MoveOriginatorApplicationEntityTitle=title,
-            MoveOriginatorMessageID=message_id,
-        )
+        piece: Any = None  # the data set as it lies in the file
+        body: Any = None
+        if isinstance(source, (str, os.PathLike)):
+            source, piece = open_instance(source, limits=self._limits)
         try:
+            sop_class, sop_instance, syntax = _identity(source)
+            agreed = self.context_for(sop_class, syntax)
+            as_it_is = piece is not None and agreed.transfer_syntax == syntax
+            body = piece if as_it_is else self._body(source, syntax, agreed.transfer_syntax)
+            title, message_id = move_originator or (None, None)
+            request = command(
+                "C-STORE-RQ",
+                AffectedSOPClassUID=sop_class,
+                AffectedSOPInstanceUID=sop_instance,
+                Priority=priority,
+                MoveOriginatorApplicationEntityTitle=title,
+                MoveOriginatorMessageID=message_id,
+            )
             return (yield Invoke(agreed.id, request, body))
         finally:
-            if isinstance(body, FileSlice):
-                body.close()
+            for opened in (piece, body):
+                if isinstance(opened, FileSlice):
+                    opened.close()
 
     def _body(self, source: Any, syntax: str, target: str) -> Any:
         """What goes out in the `target` syntax: a piece of the file, or encoded chunks."""
         if isinstance(source, FileHeader):
             if target == syntax:
-                return FileSlice(source.path, source.dataset_offset, source.file_size - source.dataset_offset)
+                return _file_slice(source)
             source = dcmread(source.path, limits=self._limits)
         if target == syntax or (_is_plain(syntax) and _is_plain(target)):
             dataset = source
@@ -358,6 +365,16 @@ class StorageSCU:
             assert self._transcoder is not None  # context_for saw to that
             dataset = self._transcoder(source, target)
         return _joined(encode_dataset(dataset, target, limits=self._limits))
+
+
+def _file_slice(header: FileHeader) -> FileSlice:
+    """The data set of a file, opened. SourceChanged while nothing is sent yet, if it is not what its header said."""
+    body = FileSlice(header.path, header.dataset_offset, header.file_size - header.dataset_offset)
+    status = os.fstat(body.fileno())
+    if status.st_size != header.file_size or not stat.S_ISREG(status.st_mode):
+        body.close()
+        raise SourceChanged(f"{header.path} has changed since its header was read", hint="send it again")
+    return body
 
 
 def _joined(chunks: Iterable[Any]) -> list[Any]:
@@ -397,4 +414,7 @@ def _identity(source: Any) -> tuple[str, str, str]:
     if not all(uids):
         what = "SOP Instance UID" if uids[0] else "SOP Class UID"
         raise EncodingError(f"{name} has no {what}, so it cannot be sent", clause="PS3.4 B.3")
+    for uid in uids:
+        if not isinstance(uid, str) or len(uid) > UID_LENGTH or not uid.isascii():
+            raise EncodingError(f"{name} has {uid!r} for a UID, so it cannot be sent", clause="PS3.5 9.1")
     return uids

@@ -414,12 +414,18 @@ def body_bytes(body: Any) -> bytes:
 
 
 @pytest.mark.parametrize("syntax", PLAIN)
-def test_a_file_goes_out_as_it_lies(make_file: Callable[[str], Path], syntax: str) -> None:
+@pytest.mark.parametrize("long", [False, True])
+def test_a_file_goes_out_as_it_lies(make_file: Callable[[str], Path], syntax: str, long: bool) -> None:
+    """A short one from memory, since it came with its header; of a long one a slice of the file, opened once."""
     path = make_file(syntax)
+    if long:
+        with path.open("ab") as file:
+            file.write(bytes(100_000))
     scu = StorageSCU(agreed((RT_PLAN, [IMPLICIT]), (RT_PLAN, [syntax])))
     user = scu.c_store(path, priority=2, move_originator=("MOVER", 9))
     invoke = next(user)
-    assert isinstance(invoke.body, FileSlice)
+    assert isinstance(invoke.body, FileSlice if long else memoryview)
+    descriptor = invoke.body.fileno() if isinstance(invoke.body, FileSlice) else -1
     assert path.read_bytes().endswith(body_bytes(invoke.body))
     assert len(invoke.body) == path.stat().st_size - read_header(path).dataset_offset
     assert invoke.context_id == (1 if syntax == IMPLICIT else 3)
@@ -431,6 +437,9 @@ def test_a_file_goes_out_as_it_lies(make_file: Callable[[str], Path], syntax: st
     with pytest.raises(StopIteration) as end:
         user.send(answer)
     assert end.value.value is answer
+    if long:
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(descriptor)
 
 
 @pytest.mark.parametrize("source", PLAIN)
