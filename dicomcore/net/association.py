@@ -81,7 +81,7 @@ class StoreResult(NamedTuple):
 
     def __str__(self) -> str:
         told = str(self.error) if self.status is None else describe(self.status, "C-STORE")
-        return f"{self.source}: {told}"
+        return f"{getattr(self.source, 'path', self.source)}: {told}"
 
 
 class _UserConnection(Connection):
@@ -418,18 +418,23 @@ class Association:
         """Write and read what can be, waiting once. True when our own bytes still leave. Raises when it is over."""
         connection = self._connection
         written = connection.flush()
-        if connection.over is None and (connection.short or not connection.pull()):
+        if connection.over is None:
+            taken = not connection.short and connection.pull()  # a peer that floods us gets no more time for that
             now = monotonic()
             limit = deadline if written else min(deadline, now + self._limits.network_timeout)
-            if limit <= now or not self._waiter.wait(
-                connection.fd, read=connection.core.wants_read, write=not written, timeout=limit - now
+            if limit <= now or not (
+                taken
+                or self._waiter.wait(
+                    connection.fd, read=connection.core.wants_read, write=not written, timeout=limit - now
+                )
             ):
                 what = "did not answer" if written else "took no more data"
                 error = PeerTimeout(f"{self.peer} {what} in time", answer=(0, 0))
                 connection.abort(error)
                 self._part()
                 raise error
-            connection.pull()
+            if not taken:
+                connection.pull()
         self._digest()
         if connection.over is not None and not connection.released:
             raise self._why_over()

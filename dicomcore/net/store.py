@@ -23,7 +23,7 @@ _NOT_SENT = frozenset({"1.2.840.10008.1.3.10"})  # a DICOMDIR describes files an
 
 @dataclass(slots=True)
 class StoreReport:
-    """What became of every file: results of those that are DICOM, and what was passed over with the reason."""
+    """What became of every file: results, unreadable ones included, and what is no DICOM and was passed over."""
 
     results: list[StoreResult] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -66,7 +66,7 @@ def store(
     ae = AE(calling_ae, limits=limits, transcoder=transcoder)
     report = StoreReport()
     began = monotonic()
-    for headers in _batches(_read(paths, report)):
+    for headers in _batches(_read(paths, report, limits)):
         with ae.associate(host, port, called_ae=called_ae, contexts=headers, window=window) as association:
             for result in association.c_store_many(headers, window=window):
                 report.results.append(result)
@@ -87,14 +87,23 @@ def _address(peer: str | tuple[str, int]) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], report: StoreReport) -> list[FileHeader]:
-    """Headers of the DICOM files among and below the paths."""
+def _read(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], report: StoreReport, limits: Limits
+) -> list[FileHeader]:
+    """Headers of the DICOM files among and below the paths. What cannot be read has failed; the rest is passed over."""
     headers: list[FileHeader] = []
+
+    def unreadable(error: OSError) -> None:
+        report.results.append(StoreResult(os.fspath(error.filename), None, error))
+
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for file in _files(Path(path)):
+        for file in _files(Path(path), unreadable):
             try:
-                header = read_header(file)
-            except (DicomError, OSError) as error:
+                header = read_header(file, limits=limits)
+            except OSError as error:
+                report.results.append(StoreResult(os.fspath(file), None, error))
+                continue
+            except DicomError as error:
                 report.skipped.append((os.fspath(file), str(error)))
                 continue
             if header.sop_class_uid in _NOT_SENT:
@@ -104,11 +113,11 @@ def _read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], repo
     return headers
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path, onerror: Callable[[OSError], None]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=onerror):
         folders.sort()
         for name in sorted(names):
             yield Path(folder, name)

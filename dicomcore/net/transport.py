@@ -37,10 +37,12 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     deadline = monotonic() + timeout
     where = f"{host}:{port}"
+    if not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
+        raise NegotiationError(f"no port {port}", hint="a port is a number from 1 to 65535")
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise NegotiationError(f"no address for {where}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # a name with an empty or overlong label is not even looked up
+        raise NegotiationError(f"no address for {where}: {getattr(error, 'strerror', None) or error}") from error
     failure: OSError | None = None
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from dicomcore.data.part10 import read_header
+from dicomcore.data.part10 import FileHeader, read_header
+from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
     AssociationAborted,
     EncodingError,
@@ -26,6 +27,7 @@ from dicomcore.errors import (
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Server, StoreResult, store
 from dicomcore.net.transport import listen
+from dicomcore.services import storage
 from dicomcore.services.base import Call, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
@@ -262,12 +264,21 @@ def test_store_many_may_be_left_early(serving: Serving, user: AE, tmp_path: Path
     assert len(os.listdir(tmp_path / "out")) == 1
 
 
-def test_a_file_that_shrinks_while_it_is_sent(serving: Serving, user: AE, tmp_path: Path) -> None:
+def test_a_file_that_shrinks_while_it_is_sent(
+    serving: Serving, user: AE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = serving(StorageSCP(tmp_path / "out"))
     path = tmp_path / "ct.dcm"
     write_ct(path, 3_000_000)
     header = read_header(path)
-    os.truncate(path, 1_500_000)
+    opened = storage._file_slice
+
+    def shrinking(header: FileHeader) -> FileSlice:
+        body = opened(header)
+        os.truncate(path, 1_500_000)
+        return body
+
+    monkeypatch.setattr(storage, "_file_slice", shrinking)
     association = user.associate("127.0.0.1", server.port, contexts=[header])
     with pytest.raises(SourceChanged):
         association.c_store(header)
