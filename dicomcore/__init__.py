@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .data.element import Element
     from .data.files import dcmread
     from .data.part10 import read_header
+    from .data.paths import diff, walk
     from .data.sequence import Sequence
     from .encoding.policy import Policy
     from .errors import DicomError, Issue
@@ -41,9 +42,11 @@ __all__ = [
     "VerificationSCP",
     "__version__",
     "dcmread",
+    "diff",
     "new_uid",
     "read_header",
     "store",
+    "walk",
 ]
 
 _PUBLIC: Mapping[str, str] = MappingProxyType(
@@ -60,9 +63,11 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "UID": "dicomcore.vocab.uids",
         "VerificationSCP": "dicomcore.services.verification",
         "dcmread": "dicomcore.data.files",
+        "diff": "dicomcore.data.paths",
         "new_uid": "dicomcore.vocab.uids",
         "read_header": "dicomcore.data.part10",
         "store": "dicomcore.net.store",
+        "walk": "dicomcore.data.paths",
     }
 )
 

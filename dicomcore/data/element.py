@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
+from .._core.level import Cell
 from ..encoding.person_name import PersonName
-from ..encoding.values import DS, IS, MultiValue
+from ..encoding.values import DS, IS, MultiValue, empty_value
 from ..vocab.dictionary import lookup
 from ..vocab.tag import Tag, format_tag, is_private, is_private_creator, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
+from .origin import in_order
 from .sequence import Sequence
 
 __all__ = ["Element", "coerce", "element_name"]
-
-_UNREAD: Any = object()
 
 
 def _number(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -83,7 +83,9 @@ def coerce(vr: str, value: Any) -> Any:
     is_many = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
     if code in _MULTI and is_many and not (code == "AT" and _is_tag_pair(value)):
         values = [convert(one) for one in value]
-        return values[0] if len(values) == 1 else MultiValue(values)
+        if len(values) < 2:
+            return values[0] if values else empty_value(code)
+        return MultiValue(values)
     if code in _SPLITS and isinstance(value, str) and "\\" in value:
         return MultiValue([convert(one) for one in value.split("\\")])
     return convert(value)
@@ -105,49 +107,19 @@ def element_name(tag: int, private_name: str = "") -> str:
     return f"[{private_name}]" if private_name else "Private tag data" if is_private(tag) else ""
 
 
-class _Owner(Protocol):
-    def _read_value(self, tag: int, vr: str) -> Any: ...
-    def _store(self, element: Element) -> None: ...
-    def _private_name(self, tag: int) -> str: ...
-
-
-class Element:
+class Element(Cell):
     """``tag``, ``VR``, ``value``, with ``keyword``, ``name`` and ``VM`` from them."""
 
-    __slots__ = ("VR", "_owner", "_value", "tag")
-    tag: Tag
-    VR: str
+    __slots__ = ()
 
     def __init__(self, tag: Any, vr: str, value: Any) -> None:
         self.tag = parse_tag(tag)
         if vr[:2] not in VRS:
             raise ValueError(f"{vr!r} is no value representation of PS3.5 section 6.2")
         self.VR = vr
-        self._owner: _Owner | None = None
         self._value = coerce(vr, value)
 
-    @classmethod
-    def _of(cls, owner: _Owner, tag: int, vr: str, value: Any = _UNREAD) -> Element:
-        """An element of a data set, its value not yet read unless given."""
-        element = cls.__new__(cls)
-        element.tag = Tag(tag)
-        element.VR = vr
-        element._owner = owner
-        element._value = value
-        return element
-
-    @property
-    def value(self) -> Any:
-        if self._value is _UNREAD:
-            assert self._owner is not None
-            value = self._owner._read_value(self.tag, self.VR)
-            if len(value) > 1024 if isinstance(value, bytes) else False:
-                return value  # nothing big is kept
-            self._value = value
-        return self._value
-
-    @value.setter
-    def value(self, value: Any) -> None:
+    def _change(self, value: Any) -> None:
         self._value = coerce(self.VR, value)
         if self._owner is not None:
             self._owner._store(self)
@@ -172,7 +144,7 @@ class Element:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Element):
             return NotImplemented
-        return self.tag == other.tag and self.VR == other.VR and bool(self.value == other.value)
+        return self.tag == other.tag and self.VR == other.VR and _is_same(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -202,6 +174,26 @@ def _vm(element: Element) -> int:
     if value is None or (isinstance(value, (str, bytes, PersonName, MultiValue)) and not len(value)):
         return 0
     return len(value) if isinstance(value, MultiValue) else 1
+
+
+def _is_same(one: Element, other: Element) -> bool:
+    """Whether the values are equal: bytes in the same byte order; NaN is NaN, and nothing is nothing."""
+    left, right = one.value, other.value
+    if isinstance(left, bytes) and isinstance(right, bytes):
+        is_big = getattr(one._owner, "is_big_endian", False)
+        if is_big != getattr(other._owner, "is_big_endian", False):
+            right = in_order(right, VRS[one.VR].word, True)
+        return left == right
+    if left == right or _vm(one) == _vm(other) == 0:
+        return True
+    if one.VR not in ("FD", "FL", "DS"):
+        return False
+    pairs = zip(left, right, strict=True) if _is_alike(left, right) else [(left, right)]
+    return all(a == b or (a != a and b != b) for a, b in pairs)
+
+
+def _is_alike(left: Any, right: Any) -> bool:
+    return isinstance(left, list) and isinstance(right, list) and len(left) == len(right)
 
 
 def shown_value(element: Element, width: int = 0) -> str:

@@ -31,7 +31,7 @@ __all__ = [
     "BulkReader",
     "BulkWriter",
     "Field",
-    "carried_bytes",
+    "charsets_in",
     "check_depth",
     "checked_vr",
     "failing_at",
@@ -83,6 +83,7 @@ def iter_fields(
     bulk_data: BulkWriter | None,
     threshold: int,
     can_hold: Callable[[str, list[Any]], bool],
+    charsets: tuple[str, ...],
 ) -> Iterator[Field]:
     """The elements of one level but for group lengths and file meta information.
 
@@ -98,7 +99,7 @@ def iter_fields(
             continue
         if isinstance(value, bytes):
             value = dataset._little_endian(vr, value)
-        if bulk_data is not None and vr in _BULK and _length(dataset, tag, value) > threshold:
+        if bulk_data is not None and vr in _BULK and _length(vr, value) > threshold:
             uri = bulk_data(Element(tag, vr, value) if isinstance(value, bytes) and vr in BINARY else element)
             if uri is not None:
                 yield Field(tag, vr, uri=str(uri))
@@ -110,7 +111,7 @@ def iter_fields(
         if can_hold(vr, values):
             yield Field(tag, vr, values=values)
         else:
-            yield Field(tag, "UN", inline=carried_bytes(dataset, element))
+            yield Field(tag, "UN", inline=_carried(dataset, element, charsets))
 
 
 def _values(value: Any) -> list[Any]:
@@ -119,18 +120,24 @@ def _values(value: Any) -> list[Any]:
     return [] if value is None or value == "" else [value]
 
 
-def _length(dataset: Dataset, tag: int, value: Any) -> int:
-    return len(value) if isinstance(value, bytes) else len(dataset.view(tag)) if value is not None else 0
+def _length(vr: str, value: Any) -> int:
+    """Bytes that the value field takes, text counted in UTF-8."""
+    if isinstance(value, bytes):
+        return len(value)
+    values, row = _values(value), VRS[vr]
+    return sum(len(str(one).encode()) + 1 for one in values) if row.is_string else len(values) * row.word
 
 
-def carried_bytes(dataset: Dataset, element: Element) -> bytes:
+def charsets_in(dataset: Dataset, inherited: tuple[str, ...]) -> tuple[str, ...]:
+    """The terms in effect; an item that was not read inherits those of the level around it."""
+    return dataset._charsets() if _CHARSET in dataset or dataset._origin is not None else inherited
+
+
+def _carried(dataset: Dataset, element: Element, charsets: tuple[str, ...]) -> bytes:
     """The value field, little endian."""
-    tag = int(element.tag)
-    if isinstance(element.value, bytes):
-        return dataset._little_endian(element.VR, element.value)
-    if tag in dataset._edits:
-        return encode(element.VR, element.value, False, dataset._charsets())
-    return dataset._little_endian(element.VR, bytes(dataset.view(tag)))
+    if int(element.tag) in dataset._edits:
+        return encode(element.VR, element.value, False, charsets)
+    return dataset._little_endian(element.VR, bytes(dataset.view(element.tag)))
 
 
 def is_within(vr: str, values: list[Any]) -> bool:

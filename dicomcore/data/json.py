@@ -26,6 +26,7 @@ from .fields import (
     BulkReader,
     BulkWriter,
     Field,
+    charsets_in,
     check_depth,
     checked_vr,
     failing_at,
@@ -47,7 +48,7 @@ _MEMBERS = ("Value", "InlineBinary", "BulkDataURI")
 
 def to_json_dict(dataset: Dataset, bulk_data: BulkWriter | None = None, threshold: int = 1024) -> dict[str, Any]:
     """The model as a dict; ``bulk_data`` is offered values over ``threshold`` bytes, and answers a URI or None."""
-    return _object(dataset, bulk_data, threshold, 0)
+    return _object(dataset, bulk_data, threshold, (), 0)
 
 
 def to_json(dataset: Dataset, bulk_data: BulkWriter | None = None, threshold: int = 1024) -> str:
@@ -64,26 +65,28 @@ def _text(model: Any) -> str:
     return json.dumps(model, ensure_ascii=False, allow_nan=False)
 
 
-def _object(dataset: Dataset, bulk_data: BulkWriter | None, threshold: int, depth: int) -> dict[str, Any]:
+def _object(
+    dataset: Dataset, bulk_data: BulkWriter | None, threshold: int, charsets: tuple[str, ...], depth: int
+) -> dict[str, Any]:
     check_depth(depth, DEFAULT_LIMITS, "")
-    return {
-        f"{field.tag:08X}": _row(field, bulk_data, threshold, depth)
-        for field in iter_fields(dataset, bulk_data, threshold, is_within)
-    }
+    charsets = charsets_in(dataset, charsets)
+    found: dict[str, Any] = {}
+    for field in iter_fields(dataset, bulk_data, threshold, is_within, charsets):
+        row = found[f"{field.tag:08X}"] = _row(field)
+        if field.vr == "SQ" and field.values:
+            row["Value"] = [_object(item, bulk_data, threshold, charsets, depth + 1) for item in field.values]
+    return found
 
 
-def _row(field: Field, bulk_data: BulkWriter | None, threshold: int, depth: int) -> dict[str, Any]:
+def _row(field: Field) -> dict[str, Any]:
     row: dict[str, Any] = {"vr": field.vr}
     if field.uri is not None:
         row["BulkDataURI"] = field.uri
     elif field.inline:
         row["InlineBinary"] = b64encode(field.inline).decode("ascii")
-    elif field.values:
-        if field.vr == "SQ":
-            row["Value"] = [_object(item, bulk_data, threshold, depth + 1) for item in field.values]
-        else:
-            write = _WRITERS.get(field.vr, str)
-            row["Value"] = [None if one is None else write(one) for one in field.values]
+    elif field.values and field.vr != "SQ":
+        write = _WRITERS.get(field.vr, str)
+        row["Value"] = [None if one is None else write(one) for one in field.values]
     return row
 
 

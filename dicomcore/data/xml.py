@@ -28,6 +28,7 @@ from .fields import (
     BulkReader,
     BulkWriter,
     Field,
+    charsets_in,
     check_depth,
     checked_vr,
     failing_at,
@@ -62,19 +63,22 @@ def iter_xml(dataset: Dataset, bulk_data: BulkWriter | None = None, threshold: i
     """The document element by element."""
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f'<NativeDicomModel xmlns="{_NAMESPACE}" xml:space="preserve">\n'
-    yield from _level(dataset, bulk_data, threshold, 0)
+    yield from _level(dataset, bulk_data, threshold, (), 0)
     yield "</NativeDicomModel>\n"
 
 
-def _level(dataset: Dataset, bulk_data: BulkWriter | None, threshold: int, depth: int) -> Iterator[str]:
+def _level(
+    dataset: Dataset, bulk_data: BulkWriter | None, threshold: int, charsets: tuple[str, ...], depth: int
+) -> Iterator[str]:
     check_depth(depth, DEFAULT_LIMITS, "")
+    charsets = charsets_in(dataset, charsets)
     creators = _creators(dataset)
-    for field in iter_fields(dataset, bulk_data, threshold, _can_hold):
+    for field in iter_fields(dataset, bulk_data, threshold, _can_hold, charsets):
         yield _start(field, creators)
         if field.vr == "SQ" and field.values is not None:
             for number, item in enumerate(field.values, 1):
                 yield f'<Item number="{number}">\n'
-                yield from _level(item, bulk_data, threshold, depth + 1)
+                yield from _level(item, bulk_data, threshold, charsets, depth + 1)
                 yield "</Item>\n"
         else:
             yield from _content(field)
