@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .data.dataset import Dataset
     from .data.element import Element
     from .data.files import dcmread
+    from .data.fileset import FileSet
     from .data.part10 import read_header
     from .data.paths import diff, walk
     from .data.sequence import Sequence
@@ -34,6 +35,7 @@ __all__ = [
     "Dataset",
     "DicomError",
     "Element",
+    "FileSet",
     "Issue",
     "Limits",
     "Policy",
@@ -55,6 +57,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
         "Element": "dicomcore.data.element",
+        "FileSet": "dicomcore.data.fileset",
         "Issue": "dicomcore.errors",
         "Limits": "dicomcore.limits",
         "Policy": "dicomcore.encoding.policy",

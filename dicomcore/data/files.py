@@ -212,7 +212,9 @@ def encode_head(dataset: Dataset, uid: str) -> bytes:
     if origin is not None and layout is not None and layout.has_preamble:
         source = origin.file.source
         preamble = bytes(source.view(0, 128))
-        kept = not meta._is_edited() and not any(tag in dataset._edits for _, tag in _UIDS)
+        rows = meta._origin.index if meta._origin is not None else None
+        cut = rows is not None and len(rows) and rows.is_cut(len(rows) - 1)  # it would swallow what follows
+        kept = not (cut or meta._is_edited() or any(tag in dataset._edits for _, tag in _UIDS))
         if uid == layout.declared_syntax and 0x00020000 in meta and kept:
             return bytes(source.view(0, layout.dataset_offset))
     written = Dataset()
