@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dicomcore.errors import LimitExceeded
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink"]
+__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "TemporaryPaths"]
 
 TEMPORARY_PREFIX = ".dicomcore-"
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -38,11 +39,26 @@ class Sink(Protocol):
     def discard(self) -> None: ...
 
 
+class TemporaryPaths:
+    """Names of unfinished files in ``folder``, no two alike: process id, 64 random bits, a number. For any thread."""
+
+    __slots__ = ("_mark", "_numbers", "_start")
+
+    def __init__(self, folder: str, prefix: str = TEMPORARY_PREFIX) -> None:
+        self._start = os.path.join(folder, prefix)
+        self._mark = os.urandom(8).hex()
+        self._numbers = count()
+
+    def __call__(self) -> str:
+        return f"{self._start}{os.getpid()}-{self._mark}-{next(self._numbers)}"
+
+
 class FileSink:
     """A new file at ``path``, complete or absent.
 
     ``replace=False`` raises `FileExistsError` from `commit` when the final name is taken (by hard link, so without a
     race, where the file system has links). What fails in commit leaves no file; OSErrors come out as they are.
+    ``temporary_paths`` is for who makes many files in one folder.
     """
 
     __slots__ = ("_descriptor", "_power", "_replace", "length", "path", "temporary_path")
@@ -54,6 +70,7 @@ class FileSink:
         durability: Literal["process", "power"] = "process",
         replace: bool = True,
         temporary_prefix: str = TEMPORARY_PREFIX,
+        temporary_paths: TemporaryPaths | None = None,
     ) -> None:
         if durability not in ("process", "power"):
             raise ValueError(f'durability is "process" or "power", not {durability!r}')
@@ -62,13 +79,13 @@ class FileSink:
         self._replace = replace
         self.length = 0
         self.path = os.fspath(path)
-        folder = os.path.dirname(self.path)
+        if temporary_paths is None:
+            temporary_paths = TemporaryPaths(os.path.dirname(self.path), temporary_prefix)
         while True:
-            name = f"{temporary_prefix}{os.getpid()}-{os.urandom(8).hex()}"
-            self.temporary_path = os.path.join(folder, name)
+            self.temporary_path = temporary_paths()
             try:
                 self._descriptor = os.open(self.temporary_path, _CREATE_FLAGS, 0o666)
-            except FileExistsError:  # 64 random bits met a leftover
+            except FileExistsError:  # a leftover, or a process that was forked from this one
                 continue
             return
 
@@ -85,9 +102,9 @@ class FileSink:
 
     def write(self, view: ReadableBuffer, /) -> None:
         """All of ``view``, in as many writes as the system wants."""
-        descriptor = self.fileno()
+        descriptor = self._descriptor if self._descriptor >= 0 else self.fileno()
         count = os.write(descriptor, view)
-        length = memoryview(view).nbytes
+        length = len(view) if type(view) is bytes else memoryview(view).nbytes
         if count != length:
             rest = memoryview(view).cast("B")
             while count < length:

@@ -49,12 +49,14 @@ class Operation:
         "error",
         "held",
         "length",
+        "prompt",
         "provider",
         "receive",
         "request",
     )
 
-    def __init__(self, request: Request, context: ServiceContext, provider: Provider) -> None:
+    def __init__(self, request: Request, context: ServiceContext, provider: Provider, prompt: bool) -> None:
+        self.prompt = prompt  # it waits for nothing, so there is no need to watch meanwhile
         self.request = request
         self.context = context
         self.provider = provider
@@ -232,7 +234,9 @@ class ServedConnection(Connection):
             self.peer,
         )
         context = ServiceContext(self.limits)
-        self._operation = operation = Operation(request, context, self._router.handle(request, context))
+        self._operation = operation = Operation(
+            request, context, self._router.handle(request, context), self._router.is_prompt(request)
+        )
         self._advance(operation, None)
 
     def _take(self, operation: Operation) -> None:
@@ -262,7 +266,7 @@ class ServedConnection(Connection):
         watching = False
         try:
             while self.over is None:
-                if not watching and not operation.body_open and not operation.answered:
+                if not (watching or operation.prompt or operation.body_open or operation.answered):
                     watching = self._watch()
                 effect = provider.send(value) if failure is None else provider.throw(failure)
                 failure = value = None

@@ -10,7 +10,9 @@
   exception into the generator;
 - a body that no `Receive` asked for is drained before the first response is sent;
 - when the association ends first, the driver closes the generator (GeneratorExit): what was begun is taken back there;
-- an exception that leaves the generator is answered with ``status_of(exception)`` if no final response was sent.
+- an exception that leaves the generator is answered with ``status_of(exception)`` if no final response was sent;
+- a service may have an attribute ``prompt``: True says that nothing in it waits and no code of an application runs,
+  so that the driver need not look out for a cancel or the peer's end meanwhile.
 
 **User (SCU).** A generator that yields `Invoke` and is answered an `Answer` (the whole response). Its return value is
 the result. Generators do not know each other, so a driver may run several at a time, up to the agreed window.
@@ -19,9 +21,9 @@ the result. Generators do not know each other, so a driver may run several at a 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomcore.dimse.command import Command, CommandField, response
 from dicomcore.errors import DicomError, LocalProtocolError
@@ -63,8 +65,7 @@ class BodySink(Protocol):
     def write(self, view: memoryview, /) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a peer asks for: the command, whether a body follows, and on which context and association it came."""
 
     context_id: int
@@ -76,13 +77,12 @@ class Request:
     peer: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What a provider answers: a status, a body (anything with a length, or a list of such), elements by keyword."""
 
     status: int
     body: Any = None
-    elements: Mapping[str, Any] = field(default_factory=dict)
+    elements: Mapping[str, Any] = MappingProxyType({})
 
     def command(self, request: Command) -> Command:
         """The command set that answers `request`."""
@@ -93,15 +93,13 @@ class Response:
         return category(self.status) is StatusCategory.PENDING
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class Receive(NamedTuple):
     """Effect: stream the body of the request into ``sink``. Answered by `Received`."""
 
     sink: BodySink
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """The body is over: how many bytes it had, and the exception with which the sink refused it, if any."""
 
     length: int
@@ -121,8 +119,7 @@ class Call:
         return f"Call({self.fn!r}, *{self.args!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke:
+class Invoke(NamedTuple):
     """Effect of a user: send this request and wait for its response, an `Answer`."""
 
     context_id: int
@@ -130,8 +127,7 @@ class Invoke:
     body: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A response as its user sees it."""
 
     status: int
@@ -179,6 +175,7 @@ class Router:
                         raise LocalProtocolError(f"two services for {command_field.name} of {abstract_syntax}")
         self.supported: Mapping[str, tuple[str, ...]] = MappingProxyType(supported)
         self._providers = providers
+        self._prompt = frozenset(key for key, service in providers.items() if getattr(service, "prompt", False))
 
     def find(self, abstract_syntax: str, command_field: int) -> ServiceProvider | int:
         """The provider for a command on a context, or the status to refuse it with (PS3.7 Annex C)."""
@@ -188,6 +185,10 @@ class Router:
         if abstract_syntax in self.supported:
             return UNRECOGNIZED_OPERATION
         return NO_SUCH_SOP_CLASS if 0x0100 <= command_field < 0x0FFF else SOP_CLASS_NOT_SUPPORTED
+
+    def is_prompt(self, request: Request) -> bool:
+        """Whether the provider of this request never waits."""
+        return (request.context.abstract_syntax, request.command.field) in self._prompt
 
     def handle(self, request: Request, context: ServiceContext) -> Provider:
         """The running provider of a request; one that only refuses when there is none."""

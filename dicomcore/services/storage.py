@@ -148,13 +148,8 @@ class _Intake:
 
     def _open(self, uids: SopUids, head: bytes | memoryview) -> None:
         instance = self._instance
-        for tag, found, wanted in (
-            ("(0008,0016)", uids.sop_class_uid, instance.sop_class_uid),
-            ("(0008,0018)", uids.sop_instance_uid, instance.sop_instance_uid),
-        ):
-            if found != wanted and (found is not None or uids.decided):
-                what = f"data set has {found}" if found else "data set has none"
-                raise ServiceError(f"{tag} {what}", path=tag, clause="PS3.4 B.2.3", answer=DATA_SET_MISMATCH)
+        if uids[:2] != instance[:2]:
+            _check_uids(uids, instance)
         self.sink = sink = self._store.create(instance)
         self._head = b""
         meta = encode_file_meta(
@@ -169,6 +164,17 @@ class _Intake:
         else:
             sink.write(meta)
             sink.write(head)
+
+
+def _check_uids(uids: SopUids, instance: NewInstance) -> None:
+    """What the data set says is what the command says, or ServiceError; what lies further on is not asked for."""
+    for tag, found, wanted in (
+        ("(0008,0016)", uids.sop_class_uid, instance.sop_class_uid),
+        ("(0008,0018)", uids.sop_instance_uid, instance.sop_instance_uid),
+    ):
+        if found != wanted and (found is not None or uids.decided):
+            what = f"data set has {found}" if found else "data set has none"
+            raise ServiceError(f"{tag} {what}", path=tag, clause="PS3.4 B.2.3", answer=DATA_SET_MISMATCH)
 
 
 class StorageSCP:
@@ -197,6 +203,8 @@ class StorageSCP:
             dict.fromkeys(sorted(storage_uids()), storage_syntaxes()) if supported is None else dict(supported)
         )
         self._on_stored = on_stored
+        # a close and a rename; all else may take its time
+        self.prompt = on_stored is None and isinstance(store, FolderStore) and store.durability == "process"
 
     def handle(self, request: Request, context: ServiceContext, /) -> Provider:
         asked = request.command

@@ -13,7 +13,7 @@ import re
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple, Protocol
 
-from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, Sink
+from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, Sink, TemporaryPaths
 from dicomcore.errors import ServiceError
 
 __all__ = ["FolderStore", "InstanceStore", "NewInstance", "file_name"]
@@ -60,8 +60,14 @@ class _InstanceFile(FileSink):
 
     __slots__ = ("_duplicate",)
 
-    def __init__(self, path: str, durability: Literal["process", "power"], duplicate: ServiceError | None) -> None:
-        super().__init__(path, durability=durability, replace=duplicate is None)
+    def __init__(
+        self,
+        path: str,
+        durability: Literal["process", "power"],
+        duplicate: ServiceError | None,
+        temporary_paths: TemporaryPaths,
+    ) -> None:
+        super().__init__(path, durability=durability, replace=duplicate is None, temporary_paths=temporary_paths)
         self._duplicate = duplicate
 
     def commit(self) -> None:
@@ -93,24 +99,26 @@ class FolderStore:
         self.durability: Literal["process", "power"] = durability
         self.duplicates = duplicates
         os.makedirs(self.root, exist_ok=True)
+        self._folder = os.path.join(self.root, "")
+        self._temporary_paths = TemporaryPaths(self._folder)
         self.removed = self._remove_leftovers(stale_after)
 
     def path_for(self, sop_instance_uid: str) -> str:
         """The final path of an instance."""
-        return os.path.join(self.root, file_name(sop_instance_uid))
+        return self._folder + file_name(sop_instance_uid)
 
     def create(self, instance: NewInstance, /) -> FileSink:
         """A sink for this instance. ServiceError when it is stored already and shall not be replaced."""
         path = self.path_for(instance.sop_instance_uid)
         if self.duplicates == "replace":
-            return _InstanceFile(path, self.durability, None)
+            return _InstanceFile(path, self.durability, None, self._temporary_paths)
         kept = self.duplicates == "keep"
         duplicate = ServiceError(
             f"{instance.sop_instance_uid} is stored already", answer=SUCCESS if kept else DUPLICATE_SOP_INSTANCE
         )
         if os.path.lexists(path):
             raise duplicate
-        return _InstanceFile(path, self.durability, duplicate)
+        return _InstanceFile(path, self.durability, duplicate, self._temporary_paths)
 
     def _remove_leftovers(self, stale_after: float) -> int:
         names = [name for name in os.listdir(self.root) if name.startswith(TEMPORARY_PREFIX)]

@@ -20,6 +20,7 @@ class VerificationSCP:
     """Answers every C-ECHO with success."""
 
     commands = frozenset({CommandField.C_ECHO_RQ})
+    prompt = True
     supported: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {VERIFICATION: tuple(syntax.uid for syntax in UNCOMPRESSED)}
     )
