@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "echo": ("dicomcore.cli.echo", "Ask a peer whether it is there (C-ECHO)."),
         "store": ("dicomcore.cli.store", "Send files and folders to a peer (C-STORE)."),
         "serve": ("dicomcore.cli.serve", "Receive objects into a folder (Storage and Verification SCP)."),
+        "fileset": ("dicomcore.cli.fileset", "List, make and change file-sets (DICOMDIR)."),
         "demo": ("dicomcore.cli.demo", "Make a radiotherapy study, send it, read it back and show it."),
     }
 )

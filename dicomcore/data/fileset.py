@@ -89,7 +89,7 @@ class FileSet:
         sop_class = dataset.file_meta.get("MediaStorageSOPClassUID")
         if sop_class != _DIRECTORY:
             if "DirectoryRecordSequence" not in dataset:
-                raise EncodingError(f"{where} is no DICOMDIR", path="(0002,0002)", clause=CLAUSE)
+                raise EncodingError(f"{where.name} is no DICOMDIR", path="(0002,0002)", clause=CLAUSE)
             policy.accept(Issue(f"a DICOMDIR of SOP Class {sop_class}", None, "(0002,0002)", CLAUSE), dataset.issues)
         if dataset.transfer_syntax != EXPLICIT_LE.uid:
             message = f"a DICOMDIR in {dataset.transfer_syntax.name}"
