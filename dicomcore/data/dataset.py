@@ -28,6 +28,7 @@ from ._late import late
 from .convert import Convertible
 from .dump import dump
 from .element import Element, coerce
+from .equality import is_equal
 from .origin import CHARSET, PLAIN_VRS, TEXT_VRS, Origin, as_charsets, in_order
 from .private import PrivateBlock
 from .sequence import Item, Sequence
@@ -449,10 +450,7 @@ class Dataset(Level, Item, Convertible):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Dataset):
             return NotImplemented
-        if self is other:
-            return True
-        tags = self._tags()
-        return tags == other._tags() and all(self._element(tag) == other._element(tag) for tag in tags)
+        return is_equal(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 

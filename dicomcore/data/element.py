@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from datetime import date, datetime, time
 from typing import Any
 
 from .._core.level import Cell
@@ -34,9 +35,25 @@ def _number(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _text(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("ascii")
-    if value is None or isinstance(value, str):
+    if value is None or type(value) is str:
         return value
+    if isinstance(value, str):
+        return str(value)  # of numpy, for one
     raise TypeError(f"expected str, not {type(value).__name__}")
+
+
+def _moment(kind: type[date] | type[time], form: str) -> Callable[[Any], Any]:
+    """Text as it is; what ``datetime`` calls a date or a time, in the form of PS3.5 6.2."""
+
+    def coerce_moment(value: Any) -> Any:
+        if not isinstance(value, kind):
+            return _text(value)
+        text = value.strftime(form)
+        microsecond = getattr(value, "microsecond", 0)
+        text += f".{microsecond:06}" if microsecond and "%S" in form else ""
+        return text + (value.strftime("%z") if form.startswith("%Y%m%d%H") else "")
+
+    return coerce_moment
 
 
 def _string_number(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -57,6 +74,9 @@ _COERCE: dict[str, Callable[[Any], Any]] = {
     **{code: _text for code, row in VRS.items() if row.is_string},
     **{code: _number(operator.index) for code in _INTEGERS},
     **{code: _octets for code in VRS if code[0] == "O" or code == "UN"},
+    "DA": _moment(date, "%Y%m%d"),
+    "TM": _moment(time, "%H%M%S"),
+    "DT": _moment(datetime, "%Y%m%d%H%M%S"),
     "FL": _number(float),
     "FD": _number(float),
     "AT": _number(parse_tag),
@@ -72,7 +92,11 @@ _MULTI = frozenset(code for code, row in VRS.items() if row.is_multi_valued)
 def coerce(vr: str, value: Any) -> Any:
     """``value`` as reading an element of this VR would give it; ``vr`` may be ambiguous, such as ``US or SS``."""
     if vr == "SQ":
-        return value if isinstance(value, Sequence) else Sequence(value or ())
+        if isinstance(value, Sequence):
+            return value
+        if hasattr(value, "keys"):  # one Dataset where a list of them belongs; iterating it would give elements
+            raise TypeError(f"a sequence is a list of Datasets, not one {type(value).__name__}")
+        return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
     if " or " in vr:

@@ -8,15 +8,18 @@ nothing was changed. Refuses: deflated data over ``Limits.inflated_length``, and
 from __future__ import annotations
 
 import os
-import zlib
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
-from ..encoding.index import read_index
+from ..encoding.index import ElementIndex, read_index
 from ..encoding.policy import LENIENT, Policy
 from ..encoding.sink import FileSink
 from ..encoding.source import BytesSource, FileSource, Source, open_source
-from ..errors import Issue, LimitExceeded
+from ..encoding.stream import Inflater, StreamEnded, StreamSource
+from ..encoding.writer import Lengths
+from ..errors import Issue
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import parse_tag
@@ -24,7 +27,7 @@ from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .dataset import Dataset
 from .origin import FileState, Origin
 from .part10 import Layout, read_layout
-from .writer import encode_dataset, encode_group, iter_bytes
+from .writer import encode_dataset, encode_group, iter_bytes, iter_deflated
 
 __all__ = ["dcmread", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 
@@ -32,7 +35,6 @@ _BEFORE_PIXELS = 0x7FE00008  # Float Pixel Data; Double Float Pixel Data and Pix
 _CHARSET = 0x00080005
 _UIDS = ((0x00020002, 0x00080016), (0x00020003, 0x00080018))
 _TRANSFER_SYNTAX = 0x00020010
-_BLOCK_LENGTH = 1 << 20
 
 
 def dcmread(
@@ -42,44 +44,88 @@ def dcmread(
     policy: Policy | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Dataset:
-    """A Dataset over a path, bytes, or a binary file (which is read to its end).
+    """A Dataset over a path, bytes, or a binary file, which need not seek.
 
-    ``specific_tags`` keeps only these elements and Specific Character Set. ``policy`` decides whether faults become
-    ``ds.issues`` or are raised; a strict one reads every value at once. Raises OSError as `open` does, `EncodingError`.
+    ``specific_tags`` keeps only these elements and Specific Character Set. With it or ``stop_before_pixels`` a binary
+    file is read (and a deflated one inflated) only as far as that needs, in blocks of 4 KiB; else to its end.
+    ``policy`` decides whether faults become ``ds.issues`` or are raised; a strict one reads every value at once.
+    Raises OSError as `open` does, `EncodingError`.
     """
     if policy is None:
         policy = LENIENT
-    issues: list[Issue] = []
-    source = open_source(origin, limits=limits)
-    layout, _ = read_layout(source, policy=policy, issues=issues)
-    syntax = layout.syntax
-    start = layout.dataset_offset
-    body: Source = source
-    if syntax.deflated:
-        body, start = _inflate(source, start, limits, policy, issues), 0
     wanted = None
     stop_tag = _BEFORE_PIXELS if stop_before_pixels else None
     if specific_tags is not None:
         wanted = {_CHARSET, *map(int, map(parse_tag, specific_tags))}
         stop_tag = min(max(wanted) + 1, stop_tag or 0xFFFFFFFF)
-    index = read_index(
-        body,
-        start,
-        explicit=syntax.explicit,
-        big_endian=syntax.big_endian,
-        limits=limits,
-        policy=policy,
-        issues=issues,
-        stop_tag=stop_tag,
-    )
-    if isinstance(source, FileSource):
-        _trim(source, index, body is source)
+    issues: list[Issue] = []
+    source: BytesSource | FileSource
+    if stop_tag is not None and hasattr(origin, "read"):
+        stream = StreamSource(origin, limits=limits)
+        try:
+            layout, _ = read_layout(stream, policy=policy, issues=issues)
+            body, index = _read_body(stream, layout, stop_tag, limits, policy, issues)
+            source = body
+        except StreamEnded:
+            issues.clear()
+            source = stream.whole()
+            layout, _ = read_layout(source, policy=policy, issues=issues)
+            body, index = _read_body(source, layout, stop_tag, limits, policy, issues)
+    else:
+        source = open_source(origin, limits=limits)
+        layout, _ = read_layout(source, policy=policy, issues=issues)
+        body, index = _read_body(source, layout, stop_tag, limits, policy, issues)
+        if isinstance(source, FileSource):
+            _trim(source, index, body is source)
     dataset = Dataset._over(Origin(FileState(source, layout, limits, policy, issues), body, index))
     if wanted is not None:
         dataset._edits.update({tag: None for tag in index.tags() if tag not in wanted})
     if not policy.lenient:
         dataset.check()
     return dataset
+
+
+def _read_body(
+    source: Source, layout: Layout, stop_tag: int | None, limits: Limits, policy: Policy, issues: list[Issue]
+) -> tuple[Any, ElementIndex]:
+    """The source that holds the data set, inflated where need be, and its index."""
+    syntax, start = layout.syntax, layout.dataset_offset
+    if syntax.deflated:
+        if isinstance(source, StreamSource):
+            source = source.whole(to_end=True)
+        stream = StreamSource(Inflater(source, start, limits=limits, policy=policy, issues=issues), limits=limits)
+        source, start = stream if stop_tag is not None else stream.whole(to_end=True), 0
+    found: list[Issue] = []
+    explicit = syntax.explicit
+    if syntax.deflated and len(source.head) >= 8:
+        explicit = bytes(source.head[4:6]).isalpha() and bytes(source.head[4:6]).isupper()
+        if not explicit:
+            policy.accept(Issue("the deflated data set is Implicit VR", start, clause="PS3.5 A.5"), issues)
+
+    def index() -> ElementIndex:
+        return read_index(
+            source,
+            start,
+            explicit=explicit,
+            big_endian=syntax.big_endian,
+            limits=limits,
+            policy=policy,
+            issues=found,
+            stop_tag=stop_tag,
+        )
+
+    try:
+        made = index()
+    except StreamEnded:
+        if not syntax.deflated:
+            raise  # the layout may change too
+        assert isinstance(source, StreamSource)
+        source = source.whole()
+        found.clear()
+        made = index()
+    for issue in found:
+        policy.accept(issue, issues)
+    return source.whole() if isinstance(source, StreamSource) else source, made
 
 
 def _trim(source: FileSource, index: Any, is_body: bool) -> None:
@@ -100,49 +146,12 @@ def read_dataset(
     issues: list[Issue] = []
     source = open_source(data, limits=limits)
     syntax = transfer_syntax(transfer_syntax_uid)
-    body: Source = _inflate(source, 0, limits, policy, issues) if syntax.deflated else source
-    index = read_index(
-        body, explicit=syntax.explicit, big_endian=syntax.big_endian, limits=limits, policy=policy, issues=issues
-    )
     layout = Layout(False, 0, 0, syntax, syntax.uid)
+    body, index = _read_body(source, layout, None, limits, policy, issues)
     dataset = Dataset._over(Origin(FileState(source, layout, limits, policy, issues), body, index))
     if not policy.lenient:
         dataset.check()
     return dataset
-
-
-def _inflate(source: Source, start: int, limits: Limits, policy: Policy, issues: list[Issue]) -> BytesSource:
-    """PS3.5 A.5, bounded; a stream that breaks off gives what it had."""
-    inflater = zlib.decompressobj(wbits=-15)
-    chunks: list[bytes] = []
-    left = limits.inflated_length + 1
-    with source.session() as opened:
-        position = start
-        while position < source.size and not inflater.eof:
-            length = min(_BLOCK_LENGTH, source.size - position)
-            pending: bytes | memoryview = opened.view(position, length)
-            position += length
-            while len(pending) and left > 0:
-                try:
-                    chunk = inflater.decompress(pending, min(left, _BLOCK_LENGTH))
-                except zlib.error as error:
-                    issue = Issue(f"the deflated stream is broken ({error})", position - length, clause="PS3.5 A.5")
-                    policy.accept(issue, issues)
-                    return BytesSource(b"".join(chunks), source.name)
-                chunks.append(chunk)
-                left -= len(chunk)
-                pending = inflater.unconsumed_tail
-                if not chunk and not pending:
-                    break
-            if left <= 0:
-                raise LimitExceeded(
-                    f"the deflated data set holds more than {limits.inflated_length} bytes",
-                    offset=start,
-                    hint="raise Limits.inflated_length if this is meant",
-                )
-    if not inflater.eof:
-        policy.accept(Issue("the deflated stream has no end", source.size, clause="PS3.5 A.5"), issues)
-    return BytesSource(b"".join(chunks), source.name)
 
 
 def save_as(
@@ -152,26 +161,38 @@ def save_as(
     *,
     durability: Literal["process", "power"] = "process",
     replace: bool = True,
+    lengths: Lengths | None = None,
+    group_lengths: bool | None = None,
 ) -> None:
     """Write a Part 10 file, or to anything with a ``write`` method. The data set goes on from where it was read.
 
     A file saved over its own source is re-opened in place, and items and sequences that were handed out stay good.
-    FileExistsError with ``replace=False`` when the name is taken.
+    A file that is replaced keeps its permissions; a symbolic link stays one, and what it leads to is replaced.
+    FileExistsError with ``replace=False`` when the name is taken. ``lengths`` ("defined", "undefined") and
+    ``group_lengths`` are those of `writer.encode_dataset`; a deflated data set is deflated as it is written.
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     uid = wanted.uid if isinstance(wanted, TransferSyntax) else str(wanted)
-    chunks = encode_dataset(dataset, uid)
+    is_plain = lengths is None and group_lengths is None
+    is_copy = transfer_syntax(uid).deflated and is_plain and not dataset._is_edited() and dataset._read_syntax() == uid
+    chunks = encode_dataset(dataset, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
+    deflates = transfer_syntax(uid).deflated and not is_copy
+    views = iter_deflated(chunks) if deflates else iter_bytes(chunks)
     head = encode_head(dataset, uid)
     if hasattr(path, "write"):
         path.write(head)
-        for view in iter_bytes(chunks):
+        for view in views:
             path.write(view)
         return
     own = dataset._origin.file.source if dataset._origin is not None else None
     is_own = isinstance(own, FileSource) and os.path.exists(path) and os.path.samefile(path, own.path)
-    with FileSink(path, durability=durability, replace=replace) as sink:
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    with FileSink(target, durability=durability, replace=replace) as sink:
+        if hasattr(os, "fchmod"):  # who may not read the old file is not to read the new one
+            with suppress(OSError):
+                os.fchmod(sink.fileno(), stat.S_IMODE(os.stat(target).st_mode))
         sink.write(head)
-        for view in iter_bytes(chunks):
+        for view in views:
             sink.write(view)
     if is_own:
         assert dataset._origin is not None
