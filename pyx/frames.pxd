@@ -80,6 +80,7 @@ ctypedef struct Scan:
     uint32_t stop_tag
     bint stops           # at stop_tag, in the outermost data set
     bint muted
+    bint irregular       # something is not encoded as its level is
     bint done
     size_t fault_count
     Fault faults[8]      # one step makes at most five
@@ -88,6 +89,8 @@ ctypedef struct Scan:
 cdef inline void _fault(Scan *s, uint32_t code, uint64_t offset, uint32_t tag, uint32_t claimed,
                         uint64_t available) noexcept nogil:
     cdef Fault *fault
+    if code == ISLAND or code == BARE or code == NO_VR or code == OVERRUN:
+        s.irregular = True
     if s.muted or s.fault_count == 8:
         return
     fault = &s.faults[s.fault_count]

@@ -333,6 +333,7 @@ cdef Table _table(Rows *rows):
 
 
 @cython.final
+@cython.no_gc  # refers to tables only; there may be many
 cdef class ElementIndex:
     """One level of a data set as a table: its elements, the items of a sequence, or the fragments of a value.
 
@@ -346,6 +347,7 @@ cdef class ElementIndex:
     cdef readonly bint explicit
     cdef readonly bint big_endian
     cdef readonly bint ascending
+    cdef readonly bint is_irregular  # some of it, or below it, is not encoded as its level is, or is cut
     cdef readonly int depth
     cdef readonly uint64_t start_offset
     cdef readonly uint64_t end_offset
@@ -483,6 +485,7 @@ cdef class ElementIndex:
         index.rows = index.level.rows
         index.count = index.level.count
         index.below = self.below
+        index.is_irregular = self.is_irregular
         index.explicit = (row.flags & EXPLICIT) != 0
         index.big_endian = (row.flags & BIG) != 0
         index.depth = self.depth + (1 if row.tag == TAG_ITEM else 0)
@@ -612,6 +615,7 @@ cdef class Scanner:
         index.explicit = self.explicit
         index.big_endian = self.big_endian
         index.depth = self.depth
+        index.is_irregular = s.irregular
         index.start_offset = self.start
         index.end_offset = s.end
         return index

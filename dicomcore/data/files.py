@@ -65,7 +65,7 @@ def dcmread(
         try:
             layout, _ = read_layout(stream, policy=policy, issues=issues)
             body, index = _read_body(stream, layout, stop_tag, limits, policy, issues)
-            source = body
+            source = stream.whole() if layout.syntax.deflated else body
         except StreamEnded:
             issues.clear()
             source = stream.whole()

@@ -32,6 +32,8 @@ _LENGTH = Struct("<L")
 _LONG_VRS = frozenset(row.code.encode() for row in VRS.values() if row.long_header)
 _VR_BYTES = frozenset(code.encode() for code in VRS)
 _PREFIX = memoryview(b"DICM")
+_UL = memoryview(b"UL")
+_GROUP_8 = memoryview(b"\x08\0")
 
 
 class Layout(NamedTuple):
@@ -154,12 +156,12 @@ def read_layout(source: Source, *, policy: Policy, issues: list[Issue]) -> tuple
         _check_bare(source, policy, issues)
     end, values = _walk_meta(source, start, policy, issues)
     length = values.get(0)
-    if length is None or int.from_bytes(length, "little") != end - start - 12 or head[start + 4 : start + 6] != b"UL":
+    if length is None or int.from_bytes(length, "little") != end - start - 12 or head[start + 4 : start + 6] != _UL:
         _check_meta(source, start, end, length, policy, issues)
     raw = values.get(0x10, b"")
     syntax = _PLAIN.get(raw)
     # an explicit header of group 0008: nothing else to ask
-    if syntax is None or head[end : end + 2] != b"\x08\0" or head[end + 4 : end + 6].tobytes() not in _VR_BYTES:
+    if syntax is None or head[end : end + 2] != _GROUP_8 or head[end + 4 : end + 6].tobytes() not in _VR_BYTES:
         declared = _uid(raw)
         return Layout(
             start == 132, start, end, _checked_syntax(source, end, declared, policy, issues), declared

@@ -3,7 +3,8 @@
 A run of elements is verbatim while byte order, VR form, the character set in effect and Pixel Representation are those
 it was read with; group lengths of a level that changes are dropped. Else runs go through the re-encoding kernel, and
 single elements through `encode`: edits, text whose character set changes, values that Pixel Representation relabels
-(only the VR changes, and only when the value fits both). Lengths along the path of an edit are recomputed.
+(only the VR changes, and only when the value fits both). Lengths along the path of an edit are recomputed. A run in
+which the kernel finds a fault is written element by element instead, as lenient reading sees it.
 Refuses (`EncodingError`): native pixel data in an encapsulated syntax and the reverse, which is `dicomcore.transcode`'s
 work, and text that its character set cannot hold. An item that was moved under such a set keeps its own instead.
 """
@@ -17,8 +18,16 @@ from typing import NamedTuple
 from ..encoding.source import Source
 from ..encoding.values import decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
-from ..encoding.writer import element_header, item_delimiter, item_header, reencode, sequence_delimiter
-from ..errors import EncodingError, Issue, LimitExceeded
+from ..encoding.writer import (
+    UNSWAPPED,
+    Lengths,
+    element_header,
+    item_delimiter,
+    item_header,
+    reencode,
+    sequence_delimiter,
+)
+from ..errors import EncodingError, Issue, LimitExceeded, SourceChanged
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag
@@ -28,7 +37,7 @@ from .element import Element
 from .origin import CHARSET, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
-__all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes"]
+__all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes", "iter_deflated"]
 
 PIXEL_DATA = 0x7FE00010
 _BULK_LENGTH = 1 << 16  # longer values of bytes go apart from their neighbours and are not copied
@@ -85,10 +94,16 @@ def encode_dataset(
     *,
     charsets: tuple[str, ...] = (),
     limits: Limits = DEFAULT_LIMITS,
+    lengths: Lengths | None = None,
+    group_lengths: bool | None = None,
+    deflate: bool = True,
 ) -> list[Chunk]:
     """The data set, without file meta information, in its own or another syntax, as chunks that each have a ``len()``.
 
-    ``charsets`` is in effect until the data set says otherwise.
+    ``charsets`` is in effect until the data set says otherwise. ``lengths`` "defined" or "undefined" is what all
+    sequences and items get; by default each keeps the kind it has. Group lengths (PS3.5 7.2) stay where nothing
+    changes and go where something does; with ``group_lengths`` True those of the outermost level stay and are made
+    right, with False none is written. Without ``deflate`` a deflated syntax gives what is to be deflated.
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     syntax = wanted if isinstance(wanted, TransferSyntax) else transfer_syntax(wanted)
@@ -97,11 +112,12 @@ def encode_dataset(
     file = origin.file if origin is not None and origin.parent is None else None
     layout = file.layout if file is not None else None
     is_same = layout is not None and syntax.deflated and layout.syntax is syntax
-    if file is not None and layout is not None and is_same and not dataset._is_edited():
+    plain = lengths is None and group_lengths is None and deflate
+    if file is not None and layout is not None and is_same and plain and not dataset._is_edited():
         return [SourceSlice(file.source, layout.dataset_offset, file.source.size - layout.dataset_offset)]
-    writer = _Writer(syntax.explicit, syntax.big_endian, limits)
+    writer = _Writer(syntax.explicit, syntax.big_endian, limits, lengths, group_lengths)
     chunks = writer.level(dataset, _Scope(charsets, None, ()))
-    return [_deflate(chunks)] if syntax.deflated else chunks
+    return [b"".join(iter_deflated(chunks))] if syntax.deflated and deflate else chunks
 
 
 def encode_group(dataset: Dataset, charsets: tuple[str, ...] = ()) -> bytes:
@@ -110,14 +126,16 @@ def encode_group(dataset: Dataset, charsets: tuple[str, ...] = ()) -> bytes:
     return b"".join(iter_bytes(chunks))
 
 
-def _deflate(chunks: list[Chunk]) -> bytes:
+def iter_deflated(chunks: list[Chunk]) -> Iterator[bytes]:
     """PS3.5 A.5: a raw deflate stream, padded to even length."""
     deflater = zlib.compressobj(wbits=-15)
-    out = [deflater.compress(chunk) for chunk in iter_bytes(chunks)]
-    out.append(deflater.flush())
-    if sum(map(len, out)) & 1:
-        out.append(b"\0")
-    return b"".join(out)
+    length = 0
+    for chunk in iter_bytes(chunks):
+        if block := deflater.compress(chunk):
+            length += len(block)
+            yield block
+    block = deflater.flush()
+    yield block + b"\0" if (length + len(block)) & 1 else block
 
 
 def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
@@ -131,7 +149,7 @@ def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
             return
         assert dataset._origin is not None
         index = dataset._origin.index
-        encapsulated = index.length_at(index.find(PIXEL_DATA)) == UNDEFINED_LENGTH
+        encapsulated = index.is_encapsulated(index.find(PIXEL_DATA))
     else:
         return
     if encapsulated != syntax.encapsulated or (encapsulated and edited is None):
@@ -151,10 +169,19 @@ def _even(raw: bytes, vr: str) -> bytes:
 class _Writer:
     """One target encoding. Recursion is as deep as sequences are, and bounded by ``limits.nesting_depth``."""
 
-    def __init__(self, explicit: bool, big_endian: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        explicit: bool,
+        big_endian: bool,
+        limits: Limits,
+        lengths: Lengths | None = None,
+        group_lengths: bool | None = None,
+    ) -> None:
         self.explicit = explicit
         self.big_endian = big_endian
         self.limits = limits
+        self.lengths = lengths
+        self.group_lengths = group_lengths
 
     # -- a level ----------------------------------------------------------------------------------------------------
 
@@ -184,7 +211,8 @@ class _Writer:
         recharset = scope.charsets != origin.charsets
         relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
         rest = origin.index.is_cut(len(index) - 1) if len(index) and not self.same_form(origin) else False
-        if not (recharset or relabel or rest or extra or dataset._is_edited()):
+        counts = bool(self.group_lengths) and len(scope.datasets) == 1 and any(not tag & 0xFFFF for tag in index.tags())
+        if not (recharset or relabel or rest or extra or counts or dataset._is_edited()):
             return self.run(origin, 0, len(index))
         edits: dict[int, Element | None] = {**dataset._edits, **extra}
         sequences = {tag: one for tag, one in dataset._sequences.items() if one._is_edited()}
@@ -194,9 +222,28 @@ class _Writer:
         chunks: list[Chunk] = []
         start = stop = 0  # the run that is open
         done: set[int] = set()
+        group: tuple[int, int] | None = None  # whose length is to be filled in, and where
+
+        def count_group(ends: int) -> None:
+            nonlocal group
+            if group is not None and group[0] != ends:
+                length = sum(map(len, chunks[group[1] + 1 :]))
+                [chunks[group[1]]] = self.value(
+                    group[0] << 16, "UL", length.to_bytes(4, ("little", "big")[self.big_endian])
+                )
+                group = None
+
         for row in order:
             tag = tags[row]
             special: list[Chunk] | None = None
+            if group is not None and group[0] != tag >> 16:
+                while new and new[0] >> 16 == group[0]:
+                    chunks += self.run(origin, start, stop)
+                    start = stop = row
+                    chunks += self.edit(new[0], edits[new.pop(0)], scope)
+                chunks += self.run(origin, start, stop)
+                start = stop = row
+                count_group(tag >> 16)
             while new and new[0] < tag:
                 chunks += self.run(origin, start, stop)
                 start = stop = row
@@ -205,7 +252,8 @@ class _Writer:
                 special = [] if tag in done else self.edit(tag, edits[tag], scope)
                 done.add(tag)
             elif tag & 0xFFFF == 0:
-                special = []
+                special = [b""] if counts and tag not in done else []
+                done.add(tag)
             elif tag in sequences:
                 special = self.sequence(tag, sequences[tag], scope)
             elif recharset or relabel or index.is_cut(row):
@@ -215,15 +263,21 @@ class _Writer:
                 start = row
             stop = row + 1
             if special is not None:
+                if special == [b""]:
+                    group = (tag >> 16, len(chunks))
                 chunks += special
                 start = stop
         chunks += self.run(origin, start, stop)
         for tag in new:
+            count_group(tag >> 16)
             chunks += self.edit(tag, edits[tag], scope)
+        count_group(-1)
         return chunks
 
     def same_form(self, origin: Origin) -> bool:
-        return origin.index.explicit == self.explicit and origin.big_endian == self.big_endian
+        """Whether what was read can stand as it is."""
+        is_same = origin.index.explicit == self.explicit and origin.big_endian == self.big_endian
+        return is_same and self.lengths is None and self.group_lengths is not False
 
     # -- what is not edited -----------------------------------------------------------------------------------------
 
@@ -248,25 +302,69 @@ class _Writer:
         return [chunk for piece in reversed(pieces) for chunk in piece]
 
     def converted(self, origin: Origin, start: int, stop: int) -> list[Chunk]:
-        """Consecutive rows through the kernel; what it repairs is reported."""
+        """Consecutive rows through the kernel; where it finds more at fault than byte order, one by one."""
         if start == stop:
             return []
         index = origin.index
         first = index.header_offset_at(start)
         end = index.end_offset_at(stop - 1)
         faults: list[Issue] = []
-        raw = reencode(
-            origin.source.view(first, end - first),
-            source=(index.explicit, origin.big_endian),
-            target=(self.explicit, self.big_endian),
-            context=origin.context,
-            limits=self.limits,
-            issues=faults,
-        )
+        raw = b""
+        is_whole = not index.is_irregular
+        if is_whole:
+            try:
+                raw = reencode(
+                    origin.source.view(first, end - first),
+                    source=(index.explicit, origin.big_endian),
+                    target=(self.explicit, self.big_endian),
+                    context=origin.context,
+                    limits=self.limits,
+                    lengths=self.lengths,
+                    issues=faults,
+                )
+            except SourceChanged:
+                raise
+            except EncodingError:
+                is_whole = False
+        if not is_whole or any(fault.message != UNSWAPPED for fault in faults):
+            dataset = Dataset._over(origin)
+            tags = [(row, index.tag_at(row)) for row in range(start, stop)]
+            scope = _Scope(origin.charsets, origin.pixel_representation, ())
+            return [
+                chunk for row, tag in tags if tag & 0xFFFF for chunk in self.single(dataset, origin, row, tag, scope)
+            ]
         for fault in faults:
             path = f"{origin.path}.{fault.path}" if origin.path and fault.path else fault.path or origin.path
             origin.report(Issue(fault.message, first + (fault.offset or 0), path, fault.clause))
         return [raw]
+
+    def single(self, dataset: Dataset, origin: Origin, row: int, tag: int, scope: _Scope) -> list[Chunk]:
+        """One unedited element as lenient reading sees it."""
+        index = origin.index
+        vr = origin.vr(row, tag)
+        if vr == "SQ":
+            return self.sequence(tag, dataset._sequence(tag, row), scope)
+        if chunks := self.bulk(origin, row):
+            return chunks
+        field = origin.raw(row)
+        if index.is_encapsulated(row) and vr[0] == "O":
+            below = index.descend(row)
+            end = below.end_offset_at(len(below) - 1) if len(below) else index.value_offset_at(row)
+            spans = [
+                (below.value_offset_at(i), below.end_offset_at(i) - below.value_offset_at(i)) for i in range(len(below))
+            ]
+            items = [
+                part
+                for offset, length in spans
+                for part in (item_header(length, big_endian=self.big_endian), _slice(origin.source, offset, length))
+            ]
+            rest = bytes(field[end - index.value_offset_at(row) :])  # what is no fragment
+            delimiter = sequence_delimiter(big_endian=self.big_endian)
+            return [self.header(tag, vr, UNDEFINED_LENGTH), *items, rest, delimiter]
+        swap = origin.big_endian != self.big_endian
+        if swap and vr == "UN" and len(field):
+            origin.report(Issue(UNSWAPPED, index.value_offset_at(row), origin.path_of(tag), "PS3.5 6.2.2"))
+        return self.value(tag, vr, in_order(field, VRS[vr].word, swap))
 
     def bulk(self, origin: Origin, row: int) -> list[Chunk] | None:
         """A long value of bytes as header and slice; None when the kernel has to see it."""
@@ -312,7 +410,7 @@ class _Writer:
     # -- what is ----------------------------------------------------------------------------------------------------
 
     def edit(self, tag: int, element: Element | None, scope: _Scope) -> list[Chunk]:
-        if element is None:
+        if element is None or (self.group_lengths is False and not tag & 0xFFFF):
             return []
         vr, value = element.VR, element.value
         if vr == "SQ":
@@ -354,11 +452,12 @@ class _Writer:
                 error.path = f"{format_tag(tag)}[{number}]" + (f".{error.path}" if error.path else "")
                 raise
             span = item._origin.span if item._origin is not None else None
-            if span is not None and span.length_undefined:
+            is_open = span is not None and span.length_undefined
+            if is_open if self.lengths is None else self.lengths == "undefined":
                 chunks += [item_header(big_endian=big), *body, item_delimiter(big_endian=big)]
             else:
                 chunks += [item_header(sum(map(len, body)), big_endian=big), *body]
-        if sequence.is_undefined_length:
+        if sequence.is_undefined_length if self.lengths is None else self.lengths == "undefined":
             return [self.header(tag, "SQ", UNDEFINED_LENGTH), *chunks, sequence_delimiter(big_endian=big)]
         return [self.header(tag, "SQ", sum(map(len, chunks))), *chunks]
 

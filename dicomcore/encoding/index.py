@@ -12,6 +12,7 @@ from dicomcore._core.level import ItemSpan
 from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, ElementIndex, Scanner
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import Source
+from dicomcore.encoding.stream import StreamSource
 from dicomcore.errors import EncodingError, Issue, LimitExceeded
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.vocab.tag import format_tag
@@ -120,10 +121,11 @@ def _scan(
     if status == NEED:
         with source.session() as opened:
             length = _FIRST_BLOCK
+            most = _FIRST_BLOCK if isinstance(source, StreamSource) else _LAST_BLOCK
             while status == NEED:
                 position = scanner.position
                 near = position <= offset + 2 * len(block)  # as far again as the block was long
-                length = min(length * 2, _LAST_BLOCK) if near else _FIRST_BLOCK
+                length = min(length * 2, most) if near else _FIRST_BLOCK
                 block, offset = opened.view(position, min(length, stop - position)), position
                 status = scanner.feed(block, offset)
                 if status == FAULT:

@@ -19,6 +19,7 @@ from .vrs import NO_CONTEXT, VRContext
 
 __all__ = [
     "SHORT_LENGTH_LIMIT",
+    "UNSWAPPED",
     "Lengths",
     "element_header",
     "encode_element",
@@ -28,6 +29,7 @@ __all__ = [
     "sequence_delimiter",
 ]
 
+UNSWAPPED = FAULTS[6][0]  # the one fault of `reencode` after which all bytes are where they belong
 SHORT_LENGTH_LIMIT = 0xFFFE  # the longest even value that a 16-bit length can give
 _UNDEFINED = 0xFFFFFFFF
 Lengths = Literal["defined", "undefined"]
