@@ -22,3 +22,5 @@ def main() -> None:
         if missing not in ("click", "rich"):
             raise
         sys.exit(f"the command line needs {missing}: pip install 'dicomcore[cli]'")
+    except OSError as error:  # standard output that takes no more, above all; a broken pipe has ended in click
+        sys.exit(f"Error: {error}")

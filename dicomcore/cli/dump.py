@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dicomcore.cli.common import failing, to_terminal, verbose_option
+from dicomcore.cli.common import failing, verbose_option
 from dicomcore.errors import DicomError
 from dicomcore.vocab.tag import parse_tag
 
@@ -49,7 +49,7 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
     """
     from dicomcore.data.files import dcmread
 
-    out, bad = to_terminal(), 0
+    bad = 0
     for path in files:
         try:
             text = _selected(dcmread(path), tags)
@@ -58,7 +58,7 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
             bad += 1
             continue
         if len(files) > 1:
-            out.print(f"# {path}", style="bold", markup=False)
+            click.secho(f"# {path}", bold=True)
         click.echo(text)
     if bad:
         raise click.exceptions.Exit(1)

@@ -13,8 +13,9 @@ from datetime import date, datetime, time
 from typing import Any
 
 from .._core.level import Cell
+from ..encoding.arrays import encode_array
 from ..encoding.person_name import PersonName
-from ..encoding.values import DS, IS, MultiValue, empty_value
+from ..encoding.values import DS, IS, MultiValue, decode, empty_value
 from ..vocab.dictionary import lookup
 from ..vocab.tag import Tag, format_tag, is_private, is_private_creator, parse_tag
 from ..vocab.uids import UID
@@ -85,6 +86,8 @@ _COERCE: dict[str, Callable[[Any], Any]] = {
     "PN": lambda value: value if value is None or isinstance(value, PersonName) else PersonName(_text(value)),
     "UI": lambda value: value if value is None or isinstance(value, UID) else UID(_text(value)),
 }
+_STRING_NUMBERS = frozenset(["DS", "IS"])
+_BINARY_NUMBERS = frozenset([*_INTEGERS, "FL", "FD"])
 _SPLITS = frozenset(code for code, row in VRS.items() if row.is_string and row.is_multi_valued)
 _MULTI = frozenset(code for code, row in VRS.items() if row.is_multi_valued)
 
@@ -99,6 +102,10 @@ def coerce(vr: str, value: Any) -> Any:
         return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
+    if getattr(value, "ndim", 0) and (code in _STRING_NUMBERS or code in _BINARY_NUMBERS):
+        if code in _STRING_NUMBERS:  # as it will be written, and compiled both ways
+            return decode(code, encode_array(code, value), False, ())
+        value = value.ravel().tolist()
     if " or " in vr:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return bytes(value)
@@ -227,7 +234,7 @@ def shown_value(element: Element, width: int = 0) -> str:
         return f"<Sequence, length {len(value)}>"
     if isinstance(value, bytes):
         return f"Array of {len(value)} elements" if len(value) > 16 else repr(value)
-    if isinstance(value, UID):
+    if isinstance(value, UID) and value.isprintable():  # a peer's bytes are not to steer somebody's terminal
         text = value.name
     elif isinstance(value, MultiValue):
         text = "[" + ", ".join(str(one) if isinstance(one, (DS, IS)) else _shown(one) for one in value) + "]"
@@ -239,6 +246,6 @@ def shown_value(element: Element, width: int = 0) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, (DS, IS)):
         return f"'{value}'"
-    if isinstance(value, (Tag, UID)):
+    if isinstance(value, (Tag, UID)) and str(value).isprintable():
         return str(value)
     return repr(str(value)) if isinstance(value, (str, PersonName)) else str(value)

@@ -8,6 +8,7 @@ costs time.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 from time import monotonic
@@ -66,7 +67,10 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
 
 def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
     """Listening sockets, non-blocking, one for each address of `host`; "" listens on every interface, IPv4 and IPv6."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # a label that is empty or too long is not even looked up
+        raise OSError(errno.EINVAL, f"no address {host!r}: {error}") from error
     # IPv4 first, so that a port of 0 is chosen there and IPv6 follows it.
     addresses = sorted({(row[0], row[4]) for row in found}, key=lambda row: row[0] != socket.AF_INET)
     sockets: list[socket.socket] = []
@@ -99,7 +103,7 @@ class Outbox:
     def __init__(self, core: Association, facilities: Facilities) -> None:
         self._core = core
         self._gather = facilities.sendmsg
-        self._views: list[memoryview] = []
+        self._views: list[bytes | memoryview] = []
         self._buffer: bytearray | None = None
 
     @property
@@ -114,16 +118,20 @@ class Outbox:
 
     def flush(self, sock: socket.socket) -> bool:
         """True when all is written, False when the socket takes no more now. OSError when it is broken."""
+        core = self._core
         batch = FIRST_BATCH  # the peer is to have something to do while the next is read
         while True:
             views = self._views
             if not views:
-                if not self._core.wants_write:
+                if not core.wants_write:
                     return True
-                views = self._views = self._load(self._core.segments(batch))
+                views = self._views = self._load(core.segments(batch))
                 batch = BATCH
             try:
-                sent = sock.sendmsg(views[:MANY]) if self._gather else sock.send(views[0])
+                if not self._gather:
+                    sent = sock.send(views[0])
+                else:
+                    sent = sock.sendmsg(views if len(views) <= MANY else views[:MANY])
             except (BlockingIOError, InterruptedError):
                 return False
             self._drop(sent)
@@ -132,27 +140,33 @@ class Outbox:
         views = self._views
         for position, view in enumerate(views):
             if sent < len(view):
-                views[position] = view[sent:]
+                views[position] = memoryview(view)[sent:]
                 del views[:position]
                 return
             sent -= len(view)
         views.clear()
 
-    def _load(self, parts: Sequence[Segment]) -> list[memoryview]:
+    def _load(self, parts: Sequence[Segment]) -> list[bytes | memoryview]:
         """Parts as views; what lies in a file is read into the buffer that the last batch used, a run with one call."""
-        total = sum(part.stop - part.start for part in parts if isinstance(part, Slice))
+        total = 0
+        ready: list[bytes | memoryview] = []
+        for part in parts:
+            if isinstance(part, Slice):
+                total += part.stop - part.start
+            else:
+                ready.append(part)
         if not total:
-            return [memoryview(part) for part in parts if not isinstance(part, Slice)]
+            return ready
         if self._buffer is None or len(self._buffer) < total:
             self._buffer = bytearray(max(total, BATCH))
         target = memoryview(self._buffer)
-        views: list[memoryview] = []
+        views: list[bytes | memoryview] = []
         used = 0
         run: Slice | None = None  # from here on the file is read in one piece
         run_at = run_stop = 0
         for part in parts:
             if not isinstance(part, Slice):
-                views.append(memoryview(part))
+                views.append(part)
                 continue
             if run is None or part.payload is not run.payload or part.start != run_stop:
                 if run is not None:
