@@ -199,6 +199,7 @@ class Waiter:
     def __init__(self, facilities: Facilities, bell: Bell | None = None) -> None:
         self._poll = select.poll() if facilities.poll else None
         self._bell = bell
+        self._wanted = (-1, 0)  # the socket and events that are registered: mostly the same again
         if self._poll is not None and bell is not None:
             self._poll.register(bell.fileno(), select.POLLIN)
 
@@ -211,12 +212,14 @@ class Waiter:
             if bell is not None and bell.fileno() in ready[0]:
                 bell.silence()
             return any(fd in part for part in ready)
-        self._poll.register(fd, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-        try:
-            # Rounded up: a wait that ends a fraction early would be repeated with a timeout of zero.
-            events = self._poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999)))
-        finally:
-            self._poll.unregister(fd)
+        wanted = fd, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        if wanted != self._wanted:
+            if self._wanted[0] not in (fd, -1):
+                self._poll.unregister(self._wanted[0])
+            self._poll.register(*wanted)
+            self._wanted = wanted
+        # Rounded up: a wait that ends a fraction early would be repeated with a timeout of zero.
+        events = self._poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999)))
         found = False
         for ready_fd, _ in events:
             if ready_fd == fd:

@@ -108,7 +108,7 @@ class Association:
 
     @property
     def wants_write(self) -> bool:
-        return bool(self._outbound)
+        return bool(self._outbound.queue)
 
     @property
     def wants_read(self) -> bool:

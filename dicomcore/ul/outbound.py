@@ -70,16 +70,13 @@ class _Run:
 class Outbound:
     """The queue of one association: whole PDUs and payloads, in order, payloads framed when they are asked for."""
 
-    __slots__ = ("_open", "_queue", "fragment_length", "length")
+    __slots__ = ("_open", "fragment_length", "length", "queue")
 
     def __init__(self) -> None:
-        self._queue: deque[bytes | _Run] = deque()
+        self.queue: deque[bytes | _Run] = deque()  # what waits to be framed and handed out
         self._open: tuple[int, bool] | None = None  # a payload was given with last=False: its continuation is due
         self.fragment_length = 0
         self.length = 0  # bytes not handed out yet, headers of P-DATA-TF not counted
-
-    def __bool__(self) -> bool:
-        return bool(self._queue)
 
     @property
     def is_open(self) -> bool:
@@ -87,13 +84,13 @@ class Outbound:
         return self._open is not None
 
     def clear(self) -> None:
-        self._queue.clear()
+        self.queue.clear()
         self._open = None
         self.length = 0
 
     def put(self, pdu: bytes) -> None:
         """Queue a whole PDU."""
-        self._queue.append(pdu)
+        self.queue.append(pdu)
         self.length += len(pdu)
 
     def send(self, context_id: int, command: bool, payload: Payload, last: bool) -> None:
@@ -106,13 +103,13 @@ class Outbound:
             )
         run = _Run(context_id, command, payload, last)
         if run.stop or last:
-            self._queue.append(run)
+            self.queue.append(run)
             self.length += run.stop
         self._open = None if last else (context_id, command)
 
     def segments(self, max_bytes: int, max_count: int) -> list[Segment]:
         """Whole PDUs, at least one when something waits, until ``max_bytes`` or ``max_count`` segments are reached."""
-        queue = self._queue
+        queue = self.queue
         segments: list[Segment] = []
         append = segments.append
         size = self.fragment_length
