@@ -13,15 +13,60 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
+from decimal cimport parse_decimal
+
 cdef extern from *:
     """
-    static inline PyObject *dc_new_float(PyTypeObject *type, double value) {
-        PyObject *made = type->tp_alloc(type, 0);
-        if (made != NULL) ((PyFloatObject *)made)->ob_fval = value;
+    typedef struct { PyFloatObject number; PyObject *text; uint32_t start, stop; } dc_decimal;  /* as `DS` below */
+
+    /* Decimals come and go by the hundred thousand: those that went are kept for the next, as CPython keeps floats. */
+    static PyObject *dc_spare[4096];
+    static int dc_spare_count = 0;
+    static PyTypeObject *dc_decimal_type = NULL;
+
+    static inline PyObject *dc_new_decimal(double value, PyObject *text, uint32_t start, uint32_t stop) {
+        PyObject *made;
+        if (dc_spare_count > 0) {
+            made = PyObject_Init(dc_spare[--dc_spare_count], dc_decimal_type);
+        } else {
+            made = dc_decimal_type->tp_alloc(dc_decimal_type, 0);
+            if (made == NULL) return NULL;
+        }
+        ((PyFloatObject *)made)->ob_fval = value;
+        Py_INCREF(text);
+        ((dc_decimal *)made)->text = text;
+        ((dc_decimal *)made)->start = start;
+        ((dc_decimal *)made)->stop = stop;
         return made;
     }
+
+    static void dc_free_decimal(PyObject *self) {
+        PyObject *text = ((dc_decimal *)self)->text;
+        ((dc_decimal *)self)->text = NULL;
+        if (Py_TYPE(self) == dc_decimal_type && dc_spare_count < 4096) dc_spare[dc_spare_count++] = self;
+        else Py_TYPE(self)->tp_free(self);
+        Py_XDECREF(text);
+    }
+
+    static int dc_setup_decimal(PyTypeObject *type) {
+        if (type->tp_basicsize != sizeof(dc_decimal)) return 0;
+        dc_decimal_type = type;
+        type->tp_dealloc = dc_free_decimal;
+        return 1;
+    }
+
+    /* Moves the values of one list into another, which is empty. */
+    static inline void dc_move_items(PyObject *to, PyObject *from) {
+        PyListObject *a = (PyListObject *)to, *b = (PyListObject *)from;
+        PyObject **items = a->ob_item;
+        Py_ssize_t size = Py_SIZE(a), allocated = a->allocated;
+        a->ob_item = b->ob_item; a->allocated = b->allocated; Py_SET_SIZE(a, Py_SIZE(b));
+        b->ob_item = items; b->allocated = allocated; Py_SET_SIZE(b, size);
+    }
     """
-    object dc_new_float(PyTypeObject *type, double value)  # skips float.__new__, which makes a second float
+    object dc_new_decimal(double value, object text, uint32_t start, uint32_t stop)  # float.__new__ makes a second float
+    int dc_setup_decimal(PyTypeObject *type)
+    void dc_move_items(object to, object source)
 
 cdef extern from "Python.h":
     ctypedef object (*richcmpfunc)(object, object, int)
@@ -66,16 +111,14 @@ cdef enum:
     UT = 0x5554
     UV = 0x5556
 
-cdef double[23] POWERS = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-                          1e17, 1e18, 1e19, 1e20, 1e21, 1e22]
-
-
 cdef class MultiValue(list):
     """Several values of one element: a list that prints as pydicom's and tells its ``owner`` when it is changed."""
 
     cdef public object owner
+    cdef readonly object field  # the value field that these were read from, as it would be written; None when changed
 
     cdef int changed(self) except -1:
+        self.field = None
         if self.owner is not None:
             self.owner(self)
         return 0
@@ -159,9 +202,6 @@ cdef class DS(float):
         elif isinstance(value, DS) and (<DS>value).text != NULL:
             hold(self, text_of(<DS>value))
 
-    def __dealloc__(self):
-        Py_XDECREF(self.text)
-
     @property
     def original_string(self):
         text = text_of(self)
@@ -214,60 +254,17 @@ cdef object text_of(DS self):
     return <object>self.text
 
 
-cdef inline object new_ds(double value, object text, uint32_t start, uint32_t stop):
-    cdef DS made = <DS>dc_new_float(<PyTypeObject *>DS, value)
-    Py_INCREF(text)
-    made.text = <PyObject *>text
-    made.start = start
-    made.stop = stop
+if not dc_setup_decimal(<PyTypeObject *>DS):
+    raise ImportError("DS is not laid out as the code that makes it expects")
+
+
+cdef object several(list values):
+    """The one value, or a MultiValue that takes the list over."""
+    if len(values) == 1:
+        return values[0]
+    cdef MultiValue made = MultiValue.__new__(MultiValue)
+    dc_move_items(made, values)
     return made
-
-
-cdef int parse_decimal(const uint8_t *text, Py_ssize_t length, double *value) noexcept nogil:
-    """1 and the nearest double for a plain decimal that fits an exact product or quotient; 0 leaves it to the caller."""
-    cdef Py_ssize_t at = 0
-    cdef uint64_t digits = 0
-    cdef int count = 0, exponent = 0, given = 0
-    cdef bint negative = False, exponent_negative = False, point = False
-    if at < length and (text[at] == 43 or text[at] == 45):
-        negative = text[at] == 45
-        at += 1
-    while at < length:
-        if 48 <= text[at] <= 57:
-            if count == 19:
-                return 0
-            digits = digits * 10 + (text[at] - 48)
-            count += 1
-            if point:
-                exponent -= 1
-        elif text[at] == 46 and not point:
-            point = True
-        else:
-            break
-        at += 1
-    if count == 0:
-        return 0
-    if at < length:
-        if text[at] != 69 and text[at] != 101:
-            return 0
-        at += 1
-        if at < length and (text[at] == 43 or text[at] == 45):
-            exponent_negative = text[at] == 45
-            at += 1
-        if at == length or length - at > 4:
-            return 0
-        while at < length:
-            if not 48 <= text[at] <= 57:
-                return 0
-            given = given * 10 + (text[at] - 48)
-            at += 1
-        exponent += -given if exponent_negative else given
-    if digits > <uint64_t>1 << 53 or not -22 <= exponent <= 22:
-        return 0
-    value[0] = <double>digits * POWERS[exponent] if exponent >= 0 else <double>digits / POWERS[-exponent]
-    if negative:
-        value[0] = -value[0]
-    return 1
 
 
 cdef int parse_integer(const uint8_t *text, Py_ssize_t length, int64_t *value) noexcept nogil:
@@ -436,7 +433,7 @@ cdef class Decoder:
                 item = number(data + at * size, code, big_endian)
                 Py_INCREF(item)
                 PyList_SET_ITEM(many, at, item)
-            return MultiValue(many)
+            return several(many)
         if code == DS_:
             return self.decimals(vr, raw, data, length, issues)
         if code == IS_:
@@ -457,7 +454,7 @@ cdef class Decoder:
             return raw if raw is not None else PyBytes_FromStringAndSize(<const char *>data, length)
         if code == AE:
             values = [one.strip(" \0\t\n\r\f\v") for one in latin_text(data, length).split("\\")]
-            return values[0] if len(values) == 1 else MultiValue(values)
+            return several(values)
         if code == UR:
             return latin_text(data, length).rstrip(" \0\t\n\r\f\v")
         if code == AT:
@@ -492,43 +489,72 @@ cdef class Decoder:
             values = [self.make_name(one.rstrip("=")) for one in values]
         else:
             values = [one.rstrip(" \0") for one in values]
-        return values[0] if len(values) == 1 else MultiValue(values)
+        return several(values)
 
     cdef object decimals(self, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, list issues):
-        cdef Py_ssize_t limit = stripped(data, 0, trimmed(data, 0, length)), at, stop, first, last
+        cdef Py_ssize_t limit = stripped(data, 0, trimmed(data, 0, length)), at, count, i
+        cdef const uint8_t *p
+        cdef const uint8_t *end
         cdef double value
         at = skipped(data, 0, limit)
         if length > 0xFFFFFFF0:
             return self.fallback(vr, raw if raw is not None else data[:length], issues)
         if limit <= at:
             return ""
-        stop = value_end(data, at, limit)
-        if stop == limit and limit - at <= 32:
-            if parse_decimal(data + at, limit - at, &value):
-                return new_ds(value, ascii_text(data + at, limit - at), 0, 0)
+        p = data + at
+        end = data + limit
+        if limit - at <= 16 and parse_decimal(&p, end, &value) and p == end:
+            return dc_new_decimal(value, ascii_text(data + at, limit - at), 0, 0)
         if raw is None:
             raw = data[:length]
             data = <const uint8_t *>PyBytes_AS_STRING(raw)
-        values = []
+        count = 1
+        for i in range(at, limit):
+            count += data[i] == 0x5C
+        values = PyList_New(count)
+        p = data + at
+        end = data + limit
+        for i in range(count):
+            at = p - data
+            if not parse_decimal(&p, end, &value) or (p - data) - at > 16 or not (p == end or p[0] == 0x5C):
+                break
+            item = dc_new_decimal(value, raw, <uint32_t>at, <uint32_t>(p - data))
+            Py_INCREF(item)
+            PyList_SET_ITEM(values, i, item)
+            p += 1
+        else:
+            result = several(values)
+            if length == limit + (limit & 1) and data[0] != 0x20 and data[length - 1] != 0 and type(result) is MultiValue:
+                (<MultiValue>result).field = raw
+            return result
+        return self.odd_decimals(vr, raw, data, at, limit, values[:i], issues)
+
+    cdef object odd_decimals(
+        self, str vr, bytes raw, const uint8_t *data, Py_ssize_t at, Py_ssize_t limit, list values, list issues
+    ):
+        """What `decimals` did not finish from ``at`` on: blanks, long numbers, large exponents, text that is no number."""
+        cdef Py_ssize_t stop, first, last
+        cdef const uint8_t *p
+        cdef double value
         while True:
+            stop = value_end(data, at, limit)
             first = skipped(data, at, stop)
             last = trimmed(data, first, stop)
+            p = data + first
             if first == last:
                 values.append(latin_text(data + at, stop - at))
-            elif parse_decimal(data + first, last - first, &value):
-                values.append(new_ds(value, raw, <uint32_t>first, <uint32_t>last))
+            elif parse_decimal(&p, data + last, &value) and p == data + last:
+                values.append(dc_new_decimal(value, raw, <uint32_t>first, <uint32_t>last))
             else:
                 text = latin_text(data + first, last - first)
                 try:
                     value = float(text)
                 except ValueError:
                     return self.fallback(vr, raw, issues)
-                values.append(new_ds(value, text, 0, 0))
+                values.append(dc_new_decimal(value, text, 0, 0))
             if stop == limit:
-                break
+                return several(values)
             at = stop + 1
-            stop = value_end(data, at, limit)
-        return values[0] if len(values) == 1 else MultiValue(values)
 
     cdef object integers(self, str vr, bytes raw, const uint8_t *data, Py_ssize_t length, list issues):
         cdef Py_ssize_t limit = stripped(data, 0, length), at = 0, stop
@@ -546,4 +572,4 @@ cdef class Decoder:
             if stop == limit:
                 break
             at = stop + 1
-        return values[0] if len(values) == 1 else MultiValue(values)
+        return several(values)

@@ -6,15 +6,19 @@ With the table of ``dicomcore/__init__.py`` this is the only declared upward edg
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
+
+from ..errors import LimitExceeded
 
 __all__ = ["LATE", "late"]
 
 LATE: Mapping[str, str] = MappingProxyType(
     {
+        "as_array": "dicomcore.data.arrays:as_array",
+        "dump": "dicomcore.data.dump:dump",
         "encode_dataset": "dicomcore.data.writer:encode_dataset",
         "from_json": "dicomcore.data.json:from_json",
         "from_pydicom": "dicomcore.data.bridge:from_pydicom",
@@ -35,7 +39,20 @@ LATE: Mapping[str, str] = MappingProxyType(
 
 @cache
 def late(name: str) -> Callable[..., Any]:
-    """The function behind a late name."""
+    """The function behind a late name. Where it recurses into items deeper than Python can, it raises LimitExceeded."""
     module, _, function = LATE[name].partition(":")
     found: Callable[..., Any] = getattr(import_module(module), function)
-    return found
+    if name == "restore":  # pickle wants it as it is found under its name
+        return found
+
+    @wraps(found)
+    def bounded(*arguments: Any, **options: Any) -> Any:
+        try:
+            return found(*arguments, **options)
+        except RecursionError:
+            pass
+        raise LimitExceeded(
+            f"{name}: items are nested too deep", hint="does an item contain itself? else raise sys.setrecursionlimit"
+        )
+
+    return bounded

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
-from copy import deepcopy
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from .._core.level import Level, setup
-from ..encoding.index import ItemSpan, read_index
+from .._core.level import Level, setup, setup_types
+from ..encoding.index import read_index
 from ..encoding.values import MultiValue, decode, encode
-from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
+from ..encoding.vrs import VRContext, dictionary_vr, single_vrs, vr_for_value
 from ..errors import Issue
 from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup, lookup_private, suggest
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax
@@ -26,27 +25,23 @@ from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from ._late import late
 from .convert import Convertible
-from .dump import dump
+from .deep import copy_deep, is_edited, iter_all
 from .element import Element, coerce
 from .equality import is_equal
 from .origin import CHARSET, PLAIN_VRS, TEXT_VRS, Origin, as_charsets, in_order
 from .private import PrivateBlock
-from .sequence import Item, Sequence
+from .sequence import Sequence
 
 __all__ = ["Dataset"]
 
 _KEYWORDS = dict(keyword_table())
-setup(_KEYWORDS, dict(PLAIN_VRS), TEXT_VRS, decode, MultiValue)
+setup(_KEYWORDS, dict(PLAIN_VRS), single_vrs(), TEXT_VRS, decode, MultiValue, Tag)
 _set = object.__setattr__
 _ABSENT: Any = object()
 _TRANSFER_SYNTAX = 0x00020010
 
 
-def _item(origin: Origin, tag: int, span: ItemSpan, position: int) -> Dataset:
-    return Dataset._over(origin.item(span, f"{origin.path_of(tag)}[{position}]"))
-
-
-class Dataset(Level, Item, Convertible):
+class Dataset(Level, Convertible):
     """A data set or an item of a sequence. ``Dataset()`` is empty; `dicomcore.dcmread` makes one from a file."""
 
     __slots__ = ()
@@ -54,6 +49,10 @@ class Dataset(Level, Item, Convertible):
     _meta: Dataset | None
     _origin: Origin | None
     _sequences: dict[int, Sequence]  # those of the origin that were touched
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[Element]: ...
 
     def __init__(self, elements: Dataset | Mapping[Any, Any] | None = None) -> None:
         if elements is not None:
@@ -108,16 +107,6 @@ class Dataset(Level, Item, Convertible):
         """A list of values that was read here has been changed in place: it becomes an edit."""
         self._edits[tag] = Element._of(self, tag, vr, value)
 
-    def _sequence(self, tag: int, row: int) -> Sequence:
-        sequence = self._sequences.get(tag)
-        if sequence is None:
-            origin = self._origin
-            assert origin is not None
-            undefined = origin.index.length_at(row) == UNDEFINED_LENGTH
-            made = Sequence._lazy(origin.spans(row, tag), partial(_item, origin, tag), undefined)
-            sequence = self._sequences.setdefault(tag, made)  # atomic: two first touches share one
-        return sequence
-
     def _element(self, tag: int) -> Element | None:
         if self._edits and tag in self._edits:
             element = self._edits[tag]
@@ -161,7 +150,7 @@ class Dataset(Level, Item, Convertible):
             return self._edits[tag] is not None
         return self._origin is not None and self._origin.index.find(tag) >= 0
 
-    def __iter__(self) -> Iterator[Element]:
+    def _iterate(self) -> Iterator[Element]:
         for tag in self._tags():
             element = self._element(tag)
             if element is not None:
@@ -198,11 +187,7 @@ class Dataset(Level, Item, Convertible):
 
     def iterall(self) -> Iterator[Element]:
         """Every element, those of items after the sequence that holds them."""
-        for element in self:
-            yield element
-            if element.VR == "SQ":
-                for item in element.value:
-                    yield from item.iterall()
+        return iter_all(self)
 
     def view(self, key: Any) -> memoryview:
         """The value field as it would stand in the file: for an unedited element its bytes, not copied."""
@@ -338,9 +323,7 @@ class Dataset(Level, Item, Convertible):
 
     def _is_edited(self) -> bool:
         """Whether writing it must differ from the bytes that it was read from."""
-        if self._origin is None or self._edits:
-            return True
-        return any(sequence._is_edited() for sequence in self._sequences.values())
+        return is_edited(self)
 
     @property
     def is_big_endian(self) -> bool:
@@ -400,7 +383,7 @@ class Dataset(Level, Item, Convertible):
             layout.meta_start,
             layout.dataset_offset,
             explicit=bytes(file.source.view(layout.meta_start + 4, 2)).isalpha(),
-            big_endian=False,
+            big_endian=file.source.view(layout.meta_start, 1)[0] == 0,
             limits=file.limits,
             policy=file.policy,
             issues=file.issues,
@@ -427,9 +410,10 @@ class Dataset(Level, Item, Convertible):
         return self._origin.file.issues if self._origin is not None else []
 
     def check(self) -> list[Issue]:
-        """Read every value at every depth, then answer `issues`."""
-        for element in self.iterall():
-            _ = element.value
+        """Read every value at every depth, those of the file meta information too, then answer `issues`."""
+        for dataset in (self.file_meta, self) if self._origin is not None and self._origin.parent is None else (self,):
+            for element in dataset.iterall():
+                _ = element.value
         return self.issues
 
     def save_as(self, path: Any, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
@@ -439,6 +423,10 @@ class Dataset(Level, Item, Convertible):
     def to_bytes(self, transfer_syntax: str | TransferSyntax | None = None) -> bytes:
         """The data set without file meta information, as it travels in DIMSE."""
         return b"".join(late("iter_bytes")(late("encode_dataset")(self, transfer_syntax)))
+
+    def as_array(self, key: Any) -> Any:
+        """All numbers of an element as an array of shape (VM,); see `dicomcore.data.arrays.as_array`."""
+        return late("as_array")(self, key)
 
     @property
     def pixel_array(self) -> Any:
@@ -470,23 +458,15 @@ class Dataset(Level, Item, Convertible):
     __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Dataset:
-        copy = Dataset.__new__(type(self))
-        memo[id(self)] = copy
-        _set(copy, "_origin", self._origin)
-        _set(copy, "_sequences", {tag: deepcopy(sequence, memo) for tag, sequence in self._sequences.items()})
-        _set(copy, "_meta", deepcopy(self._meta, memo))
-        edits = {
-            tag: None if element is None else Element._of(copy, tag, element.VR, deepcopy(element.value, memo))
-            for tag, element in self._edits.items()
-        }
-        _set(copy, "_edits", edits)
+        copy: Dataset = copy_deep(self, memo)
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
         return late("restore"), late("freeze")(self)
 
     def __str__(self) -> str:
-        return dump(self)
+        text: str = late("dump")(self)
+        return text
 
     __repr__ = __str__
 
@@ -500,3 +480,6 @@ class Dataset(Level, Item, Convertible):
         near = None if name.startswith("_") else suggest(name)
         hint = f"; did you mean {near}?" if near else ""
         return AttributeError(f"{name!r} is no keyword of the data dictionary{hint}", name=name, obj=self)
+
+
+setup_types(Dataset, Element, Sequence)

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Mapping
 from typing import Any
 
+from .._core.level import Place
 from ..encoding.index import ElementIndex, ItemSpan, items
 from ..encoding.policy import Policy
 from ..encoding.source import Source
@@ -69,30 +70,16 @@ def as_charsets(value: Any) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, str) else tuple(map(str, value))
 
 
-class Origin:
+class Origin(Place):
     """One level (data set or item) of what was read."""
 
-    __slots__ = ("_charsets", "_context", "big_endian", "file", "head", "index", "parent", "path", "source", "span")
-
-    def __init__(
-        self,
-        file: FileState,
-        source: Source,
-        index: ElementIndex,
-        parent: Origin | None = None,
-        path: str = "",
-        span: ItemSpan | None = None,
-    ) -> None:
-        self.file = file
-        self.source = source
-        self.index = index
-        self.parent = parent
-        self.path = path  # of the item, such as (300A,00B0)[2]; empty at the root
-        self.span = span
-        self.head = source.head
-        self.big_endian = index.big_endian
-        self._charsets: tuple[str, ...] | None = None
-        self._context: VRContext | None = None
+    __slots__ = ()
+    file: FileState
+    source: Source
+    index: ElementIndex
+    parent: Origin | None
+    _charsets: tuple[str, ...] | None
+    _context: VRContext | None
 
     def path_of(self, tag: int) -> str:
         return f"{self.path}.{format_tag(tag)}" if self.path else format_tag(tag)
@@ -102,42 +89,43 @@ class Origin:
         if issue not in self.file.issues:
             self.file.policy.accept(issue, self.file.issues)
 
-    @property
-    def charsets(self) -> tuple[str, ...]:
-        """Terms in effect here: its own, else those of the enclosing level (PS3.3 C.12.1.1.2)."""
-        if self._charsets is None:
-            row = self.index.find(CHARSET)
-            if row >= 0:
-                self._charsets = as_charsets(decode("CS", self.raw(row), self.big_endian, ()))
-            else:
-                self._charsets = self.parent.charsets if self.parent else ()
-        return self._charsets
+    def _own_charsets(self) -> tuple[str, ...]:
+        return as_charsets(decode("CS", self.raw(self.index.find(CHARSET)), self.big_endian, ()))
 
     @property
     def context(self) -> VRContext:
         """What decides ambiguous and private VRs here, values of enclosing levels included (PS3.5 A.1)."""
         if self._context is None:
-            inherited = self.parent.context if self.parent else None
-            values: dict[str, int | None] = {}
-            for name, (tag, vr) in _CONTEXT_TAGS.items():
-                row = self.index.find(tag)
-                value = decode(vr, self.raw(row), self.big_endian, ()) if row >= 0 else None
-                if not isinstance(value, int):
-                    try:
-                        value = value[0] if isinstance(value, list) else None
-                    except IndexError:
-                        value = None
-                values[name] = value if value is not None or inherited is None else getattr(inherited, name)
-            self._context = VRContext(private_creators=self._creators(), **values)
+            chain: list[Origin] = []  # no recursion: items may be nested deep
+            level: Origin | None = self
+            while level is not None and level._context is None:
+                chain.append(level)
+                level = level.parent
+            inherited = level._context if level is not None else None
+            for level in reversed(chain):
+                inherited = level._context = level._own_context(inherited)
+        assert self._context is not None
         return self._context
+
+    def _own_context(self, inherited: VRContext | None) -> VRContext:
+        values: dict[str, int | None] = {}
+        for name, (tag, vr) in _CONTEXT_TAGS.items():
+            row = self.index.find(tag)
+            value = decode(vr, self.raw(row), self.big_endian, ()) if row >= 0 else None
+            if isinstance(value, list):
+                value = value[0] if value else None
+            if not isinstance(value, int):
+                value = None
+            values[name] = value if value is not None or inherited is None else getattr(inherited, name)
+        return VRContext(private_creators=self._creators(), **values)
 
     @property
     def pixel_representation(self) -> int | None:
         """Its own value, else that of the nearest enclosing level."""
-        row = self.index.find(PIXEL_REPRESENTATION)
-        if row < 0:
-            return self.parent.pixel_representation if self.parent else None
-        value = decode("US", self.raw(row), self.big_endian, ())
+        level: Origin | None = self
+        while level is not None and (row := level.index.find(PIXEL_REPRESENTATION)) < 0:
+            level = level.parent
+        value = decode("US", level.raw(row), level.big_endian, ()) if level is not None else None
         return value if isinstance(value, int) else None
 
     def _creators(self) -> dict[int, str]:
@@ -162,7 +150,12 @@ class Origin:
         """The VR by which the element is read."""
         code = self.index.vr_at(row)
         plain = PLAIN_VRS.get(code)
-        return plain if plain is not None else resolve_vr(tag, code, self.index.length_at(row), self.context)
+        if plain is not None:
+            return plain
+        if self.index.is_plain(row):  # no items, so no sequence
+            known = resolve_vr(tag, code, 0, self.context)
+            return known if known != "SQ" else "UN"
+        return resolve_vr(tag, code, self.index.length_at(row), self.context)
 
     def value(self, tag: int, vr: str, raw: memoryview) -> Any:
         """The decoded value; what is wrong with it goes to the issues of the root."""
@@ -188,6 +181,3 @@ class Origin:
             issues=file.issues,
             path=self.path_of(tag),
         )
-
-    def item(self, span: ItemSpan, path: str) -> Origin:
-        return Origin(self.file, self.source, span.index, self, path, span)

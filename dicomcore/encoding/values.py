@@ -25,6 +25,7 @@ from struct import error as struct_error
 from types import MappingProxyType
 from typing import Any, Self
 
+from .._core.arrays import format_decimal as _format_plain
 from .._core.values import DS, Decoder, MultiValue
 from ..errors import EncodingError, Issue
 from ..vocab.tag import Tag, parse_tag
@@ -262,11 +263,14 @@ def _decimal_text(value: Any) -> str:
 
 def format_decimal(value: float) -> str:
     """The decimal string of at most 16 characters nearest to ``value``, the shortest of those that read back equal."""
-    text = float.__repr__(value)
-    if len(text) <= 16 and math.isfinite(value):
-        return text
+    plain = _format_plain(value)
+    if plain is not None:
+        return plain
     if not math.isfinite(value):
         raise ValueError(f"{value!r} has no decimal string")
+    text = float.__repr__(value)
+    if len(text) <= 16:
+        return text
     for digits in range(16, 0, -1):
         for form in ("f", "e"):
             text = _compact(value, digits, form)
