@@ -7,6 +7,7 @@ Refuses (`EncodingError`): SOP classes that no record type lists, and instances 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from zlib import crc32
 
 from ..encoding.policy import Policy
@@ -90,14 +91,24 @@ def make_record(
             record.update({tag: None})
         elif kind == "1":
             _stand_in(record, instance, tag, number, policy, issues)
+    return read_dataset(_encode(record, policy, issues), EXPLICIT_LE.uid)
+
+
+def _encode(record: Dataset, policy: Policy, issues: list[Issue]) -> bytes:
+    """With the instance's character set where one is needed; in UTF-8 where that one does not hold the text."""
+    own = record.get(_CHARSET)
+    record.pop(_CHARSET, None)
     try:
-        encoded = encode_group(record)
+        return encode_group(record)
     except EncodingError as error:
-        issue = Issue(f"keys are kept in UTF-8: {error.message}", None, error.path, "PS3.5 6.1.2")
-        policy.accept(issue, issues)
-        record.SpecificCharacterSet = "ISO_IR 192"
-        encoded = encode_group(record)
-    return read_dataset(encoded, EXPLICIT_LE.uid)
+        fault = Issue(f"keys are kept in UTF-8: {error.message}", None, error.path, "PS3.5 6.1.2")
+    if own is not None:
+        record.add(own)
+        with suppress(EncodingError):
+            return encode_group(record)
+    policy.accept(fault, issues)
+    record.SpecificCharacterSet = "ISO_IR 192"
+    return encode_group(record)
 
 
 def _add_sequence(record: Dataset, element: Element, kind: str) -> None:
