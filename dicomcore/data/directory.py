@@ -8,7 +8,8 @@ Refuses (`LimitExceeded`): trees deeper than ``Limits.nesting_depth`` and direct
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,22 @@ from .file_ids import Folder
 from .files import dcmread
 from .writer import encode_group
 
-__all__ = ["LEVELS", "Record", "descend", "encode_directory", "read_records"]
+__all__ = ["LEVELS", "Criterion", "Record", "descend", "encode_directory", "meets", "read_records"]
 
 LEVELS = ("PATIENT", "STUDY", "SERIES")
 CLAUSE = "PS3.3 F.3.2"
 _FIRST, _LAST, _CONSISTENCY, _SEQUENCE = 0x00041200, 0x00041202, 0x00041212, 0x00041220
 _NEXT, _IN_USE, _LOWER, _MRDR = 0x00041400, 0x00041410, 0x00041420, 0x00041504
-_REFERENCE = ("ReferencedFileID", "ReferencedSOPClassUIDInFile", "ReferencedSOPInstanceUIDInFile")
 _ACTIVE = 0xFFFF
+# What a record says of its file, by the name that it has in the file.
+_IN_FILE = {
+    "SOPClassUID": "ReferencedSOPClassUIDInFile",
+    "SOPInstanceUID": "ReferencedSOPInstanceUIDInFile",
+    "TransferSyntaxUID": "ReferencedTransferSyntaxUIDInFile",
+}
 _ABSENT: Any = object()
+
+Criterion = str | int | float | Callable[[Any], bool]
 
 
 class Record:
@@ -75,7 +83,8 @@ class Record:
         return (record for record in self.walk() if record.is_instance)
 
     def get(self, keyword: str, default: Any = None) -> Any:
-        """The value of a key of this record, else of the nearest record above that has it."""
+        """The value of a key of this record, else of the nearest record above that has it; UIDs by their plain names."""
+        keyword = _IN_FILE.get(keyword, keyword)
         record: Record | None = self
         while record is not None:
             value = record.dataset.get(keyword, _ABSENT)
@@ -144,6 +153,17 @@ def descend(records: Iterable[Record], *, active: bool = False) -> Iterator[Reco
         if record.in_use or not active:
             yield record
             pending += reversed(record._children)
+
+
+def meets(value: Any, wanted: Criterion) -> bool:
+    """Whether a value, or one of several, is what a search wants: a pattern, a number, or a function's consent."""
+    if callable(wanted):
+        return value is not None and bool(wanted(value))
+    values = value if isinstance(value, list) else [value]
+    if isinstance(wanted, str):
+        pattern = re.compile("".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in wanted), re.DOTALL)
+        return any(one is not None and pattern.fullmatch(str(one)) is not None for one in values)
+    return any(one == wanted for one in values)
 
 
 class _Linker:
@@ -235,7 +255,7 @@ def _resolve_multiple(records: dict[int, Record]) -> None:
     for record in records.values():
         target = shared.get(_offset(record.dataset, _MRDR))
         if target is not None and target is not record:
-            for keyword in (*_REFERENCE, "ReferencedTransferSyntaxUIDInFile"):
+            for keyword in ("ReferencedFileID", *_IN_FILE.values()):
                 if keyword in target.dataset:
                     record.dataset.update({keyword: target.dataset.get(keyword)})
             record.dataset.pop(_MRDR, None)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import EncodingError
@@ -70,6 +72,18 @@ class Folder:
                 return None
             path /= found[0]
         return path
+
+    def flush(self, paths: Iterable[Path]) -> None:
+        """Write files that were added, and the folders down to them, through to the medium."""
+        files = list(paths)
+        folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.root)}
+        for path in [*files, *sorted(folders)]:
+            with suppress(PermissionError):  # where folders cannot be opened, they need no flushing
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     @staticmethod
     def _leaves(file_id: tuple[str, ...]) -> EncodingError:

@@ -16,11 +16,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from ..encoding.policy import LENIENT, Policy
 from ..encoding.sink import FileSink
@@ -30,7 +30,7 @@ from ..vocab.directory import record_types
 from ..vocab.syntaxes import EXPLICIT_LE
 from ..vocab.uids import UID, new_uid, uid_for_keyword
 from .dataset import Dataset
-from .directory import LEVELS, Record, descend, encode_directory, read_records
+from .directory import LEVELS, Criterion, Record, descend, encode_directory, meets, read_records
 from .file_ids import DICOMDIR, Folder, conforms, find_directory
 from .files import dcmread, encode_head
 from .part10 import read_header
@@ -46,7 +46,6 @@ _NUMBERS = 1_000_000
 _BLOCK_LENGTH = 1 << 20
 
 Duplicates = Literal["keep", "replace", "refuse"]
-Criterion = str | int | float | Callable[[Any], bool]
 _Stamp = tuple[int, int, int]
 
 
@@ -207,7 +206,7 @@ class FileSet:
                 if value is None and load:
                     file = file or record.read(stop_before_pixels=True)
                     value = file.get(keyword)
-                if not _meets(value, wanted):
+                if not meets(value, wanted):
                     break
             else:
                 found.append(record)
@@ -254,6 +253,10 @@ class FileSet:
         )
         kind = record_type_of(instance)
         uid = uid_of(instance, "SOPInstanceUID")
+        stated = instance.file_meta.get("MediaStorageSOPInstanceUID")
+        if path is not None and stated and stated != uid:
+            message = f"{path} holds {uid}, its file meta information says {stated}"
+            self.policy.accept(Issue(message, None, "(0002,0003)", "PS3.10 7.1"), self._issues)
         present = self._instances.get(uid)
         if present is not None and duplicates != "replace":
             if duplicates == "refuse":
@@ -308,13 +311,14 @@ class FileSet:
         """
         record = self._instances[target] if isinstance(target, str) else target
         siblings = self._records if record.parent is None else record.parent._children
-        if not any(one is record for one in siblings):
+        position = next((number for number, one in enumerate(siblings) if one is record), None)
+        if position is None:
             raise KeyError(repr(record))
         count = 0
         for one in descend([record]):
             count += one.is_instance and one.in_use
             self._unregister(one, keep_files)
-        siblings[:] = [one for one in siblings if one is not record]
+        del siblings[position]
         self._changed = True
         above = record.parent
         if above is not None and above.type in LEVELS and not above._children:
@@ -322,7 +326,10 @@ class FileSet:
         return count
 
     def save(self, *, durability: Literal["process", "power"] = "process") -> None:
-        """Write the DICOMDIR, atomically, then delete the files that were removed."""
+        """Write the DICOMDIR, atomically, then delete the files that were removed.
+
+        With "power", what was added and the DICOMDIR outlive a loss of power once this returns.
+        """
         try:
             now = _stamp(os.stat(self.path))
         except FileNotFoundError:
@@ -334,6 +341,8 @@ class FileSet:
         meta.MediaStorageSOPInstanceUID = self.uid or new_uid()
         head = encode_head(self.dataset, EXPLICIT_LE.uid)
         encoded = encode_directory(self.dataset, self._records, self._orphans, len(head))
+        if durability == "power":
+            self._folder.flush(self._added)
         with FileSink(self.path, durability=durability) as sink:
             sink.write(head)
             sink.write(encoded)
@@ -485,13 +494,3 @@ def _stamp(status: os.stat_result) -> _Stamp:
 
 def _key(record: Record) -> str:
     return str(record.dataset.get(_KEYS.get(record.type, "PatientID")) or "").strip()
-
-
-def _meets(value: Any, wanted: Criterion) -> bool:
-    if callable(wanted):
-        return value is not None and bool(wanted(value))
-    values = value if isinstance(value, list) else [value]
-    if isinstance(wanted, str):
-        pattern = re.compile("".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in wanted), re.DOTALL)
-        return any(one is not None and pattern.fullmatch(str(one)) is not None for one in values)
-    return any(one == wanted for one in values)

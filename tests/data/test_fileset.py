@@ -108,6 +108,8 @@ def test_round_trip_of_a_radiotherapy_study(phantom: Path, study: list[Dataset])
         assert (record.sop_class_uid, record.sop_instance_uid) == (ds.SOPClassUID, ds.SOPInstanceUID)
         assert (record.PatientID, record.Modality) == (ds.PatientID, ds.Modality)
         assert record.SeriesInstanceUID == ds.SeriesInstanceUID
+        assert (record.SOPInstanceUID, record.TransferSyntaxUID) == (ds.SOPInstanceUID, ds.transfer_syntax)
+        assert fileset.find(SOPInstanceUID=ds.SOPInstanceUID) == [record]
         assert conforms(record.file_id)
         assert fileset[ds.SOPInstanceUID] is record
     assert list(link_faults(fileset.path)) == []
@@ -371,6 +373,38 @@ def test_another_writer_is_not_overwritten(phantom: Path) -> None:
     assert FileSet.open(phantom).file_set_id == "OTHER"
     with pytest.raises(FileExistsError):
         FileSet.create(phantom)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks descriptors up in /proc")
+def test_saving_against_a_loss_of_power(phantom: Path, study: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fileset = FileSet.open(phantom)
+    ds = study[0].copy()
+    ds.SOPInstanceUID, ds.SeriesInstanceUID = new_uid(), new_uid()
+    record = fileset.add(ds)
+    fileset.save(durability="power")
+    assert flushed[0] == str(record.path)
+    assert {str(record.path.parent), str(phantom)} <= set(flushed)
+    assert FileSet.open(phantom).check() == []
+
+
+def test_a_file_that_contradicts_itself_is_told(tmp_path: Path) -> None:
+    ds = instance()
+    ds.save_as(tmp_path / "x.dcm")
+    raw = (tmp_path / "x.dcm").read_bytes()
+    uid = ds.SOPInstanceUID.encode()
+    (tmp_path / "x.dcm").write_bytes(raw.replace(uid, uid[:-1] + bytes([(uid[-1] - 47) % 10 + 48]), 1))
+    with FileSet.create(tmp_path) as fileset:
+        assert fileset.add(tmp_path / "x.dcm").sop_instance_uid == ds.SOPInstanceUID
+    assert "its file meta information says" in fileset.issues[0].message
+    assert len(FileSet.open(tmp_path).check()) == 1
 
 
 def test_file_set_id_is_checked(phantom: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dicomcore
-from dicomcore import AE, UID, Dataset, DicomError, Issue, Limits, Policy, StorageSCP, VerificationSCP, dcmread
+from dicomcore import AE, UID, Dataset, DicomError, FileSet, Issue, Limits, Policy, StorageSCP, VerificationSCP, dcmread
 from dicomcore.net.association import Association, StoreResult
 from dicomcore.net.server import Server
 
@@ -38,6 +38,18 @@ def files(path: Path) -> None:
         assert_type(element.VR, str)
     pixels: NDArray[np.generic] = ds.pixel_array
     print(pixels.shape)
+
+
+def file_sets(folder: Path) -> None:
+    with FileSet.create(folder, file_set_id="CD") as fileset:
+        assert_type(fileset, FileSet)
+        assert_type(fileset.add(Dataset()).path, Path)
+    for instance in FileSet.open(folder):
+        assert_type(instance.read(), Dataset)
+        assert_type(instance.PatientID, Any)
+    assert_type(fileset.remove("1.2.3"), int)
+    assert_type(fileset.find("RT PLAN", PatientID="1*", InstanceNumber=1)[0].file_id, tuple[str, ...])
+    assert_type(fileset.check(), list[Issue])
 
 
 def network(paths: list[Path]) -> Iterator[StoreResult]:
