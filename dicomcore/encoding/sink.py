@@ -2,7 +2,7 @@
 
 `FileSink` writes under a unique temporary name in the folder of the final one and renames on `commit`, so nobody ever
 sees part of an object, two writers of one instance never mix, and what a killed process leaves behind is recognised by
-its prefix (the process id follows it).
+its prefix (the process id follows it) and by the lock that it no longer holds (`try_remove_leftover`).
 ``durability="process"``: after `commit` the file is complete, closed and under its final name (safe against kill -9);
 ``"power"``: file and folder are fsynced too, the file before the rename and the folder after it.
 """
@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dicomcore.errors import LimitExceeded
 from dicomcore.limits import DEFAULT_LIMITS
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "TemporaryPaths"]
+try:
+    import fcntl as _fcntl
+except ImportError:  # pragma: no cover - Windows
+    _fcntl = None  # type: ignore[assignment]
+
+__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "TemporaryPaths", "try_remove_leftover"]
 
 TEMPORARY_PREFIX = ".dicomcore-"
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+LOCKS: Any = _fcntl  # None where a file cannot be locked
 _VECTOR_COUNT = 1024  # IOV_MAX of every system that has writev
 
 
@@ -87,7 +93,9 @@ class FileSink:
                 self._descriptor = os.open(self.temporary_path, _CREATE_FLAGS, 0o666)
             except FileExistsError:  # a leftover, or a process that was forked from this one
                 continue
-            return
+            if _claim(self._descriptor):
+                return
+            self._abandon()
 
     @property
     def done(self) -> bool:
@@ -134,9 +142,11 @@ class FileSink:
     def commit(self) -> None:
         """Give the file its final name; see the module for what holds afterwards."""
         descriptor = self.fileno()
+        claim = -1
         try:
             if self._power:
                 os.fsync(descriptor)
+            claim = _duplicate(descriptor)  # it stays ours until it has its name
             self._descriptor = -1
             os.close(descriptor)  # a network file system may report a full disk only here
             if self._replace:
@@ -146,6 +156,10 @@ class FileSink:
         except BaseException:
             self._abandon()
             raise
+        finally:
+            if claim >= 0:
+                with suppress(OSError):
+                    os.close(claim)
         if self._power:
             _fsync_folder(os.path.dirname(self.path))
 
@@ -189,6 +203,47 @@ class FileSink:
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:
             self._abandon()
+
+
+def _claim(descriptor: int) -> bool:
+    """Lock a new file as being written; False when somebody took it for a leftover in the same moment."""
+    if LOCKS is None:
+        return True
+    try:
+        LOCKS.flock(descriptor, LOCKS.LOCK_EX | LOCKS.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _duplicate(descriptor: int) -> int:
+    """Another descriptor with the same lock, -1 where there are no locks or no descriptors left."""
+    try:
+        return os.dup(descriptor) if LOCKS is not None else -1
+    except OSError:
+        return -1
+
+
+def try_remove_leftover(path: str) -> bool | None:
+    """Remove an unfinished file that nobody is writing: True. False when somebody is; None where locks do not tell.
+
+    The lock goes with the process that held it, whatever its number, on this machine or another. OSError as `open`.
+    """
+    if LOCKS is None:
+        return None
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        LOCKS.flock(descriptor, LOCKS.LOCK_EX | LOCKS.LOCK_NB)
+        os.unlink(path)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _fsync_folder(folder: str) -> None:

@@ -13,7 +13,7 @@ import re
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple, Protocol
 
-from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, Sink, TemporaryPaths
+from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, Sink, TemporaryPaths, try_remove_leftover
 from dicomcore.errors import ServiceError
 
 __all__ = ["FolderStore", "InstanceStore", "NewInstance", "file_name"]
@@ -81,8 +81,9 @@ class FolderStore:
     """Instances as files in one folder, named by SOP Instance UID.
 
     ``duplicates``: "replace" the stored file by the new one; "keep" the stored one and answer success; "refuse" with
-    status 0111. ``durability`` as in `FileSink`. The folder is made if needed; unfinished files in it are removed if
-    their process is gone, or if nothing was written to them for ``stale_after`` seconds.
+    status 0111. ``durability`` as in `FileSink`. The folder is made if needed; unfinished files in it that nobody is
+    writing are removed. Where files cannot be locked, these are the ones whose process is gone, or to which nothing was
+    written for ``stale_after`` seconds.
     """
 
     def __init__(
@@ -131,9 +132,11 @@ class FolderStore:
         for name in names:
             path = os.path.join(self.root, name)
             with suppress(OSError):  # another store on this folder may be quicker
-                if not _is_running(name) or now - os.stat(path).st_mtime >= stale_after:
+                gone = try_remove_leftover(path)
+                if gone is None and (not _is_running(name) or now - os.stat(path).st_mtime >= stale_after):
                     os.unlink(path)
-                    removed += 1
+                    gone = True
+                removed += bool(gone)
         return removed
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, MemorySink
+from dicomcore.encoding.sink import LOCKS, TEMPORARY_PREFIX, FileSink, MemorySink
 from dicomcore.errors import LimitExceeded
 
 PARTS: list[bytes | bytearray | memoryview] = [
@@ -229,10 +229,12 @@ def test_the_nth_failure(
 def test_power_syncs_the_file_then_the_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with failing(monkeypatch, 0) as made:
         write(path, durability="power")
-    assert made == ["open", "write", "writev", "fsync", "close", "replace", "open", "fsync", "close"]
+    unlocked = ["close"] if LOCKS is not None else []  # not before the file has its name
+    begun = ["open", "write", "writev", "fsync", "close", "replace"]
+    assert made == [*begun, *unlocked, "open", "fsync", "close"]
     with failing(monkeypatch, 0) as made:
         write(path, durability="process")
-    assert made == ["open", "write", "writev", "close", "replace"]
+    assert made == ["open", "write", "writev", "close", "replace", *unlocked]
 
 
 def test_a_file_size_limit_of_the_system(path: Path) -> None:

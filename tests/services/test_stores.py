@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomcore.encoding.sink import TEMPORARY_PREFIX
+from dicomcore.encoding import sink
+from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink
 from dicomcore.errors import ServiceError
 from dicomcore.services.stores import FolderStore, NewInstance, file_name
 from tests.services.driver import IMPLICIT, INSTANCE, RT_PLAN
@@ -130,7 +131,61 @@ def test_leftovers_of_a_killed_process_are_removed_and_those_of_a_living_one_are
     assert names(tmp_path) == []
 
 
-def test_leftovers_of_a_process_number_in_use_go_when_they_are_old(tmp_path: Path) -> None:
+def test_leftovers_of_a_process_number_in_use_go_at_once(tmp_path: Path) -> None:
+    """A server that is process 1 of its container is process 1 again after it was killed."""
+    (tmp_path / f"{TEMPORARY_PREFIX}{os.getpid()}-00").write_bytes(b"x")
+    writing = FileSink(tmp_path / "1.2.dcm")
+    assert FolderStore(tmp_path).removed == 1
+    assert names(tmp_path) == [os.path.basename(writing.temporary_path)]
+    writing.commit()
+    assert names(tmp_path) == ["1.2.dcm"]
+
+
+def test_who_writes_on_another_machine_is_left_alone(tmp_path: Path) -> None:
+    prefix = f"{TEMPORARY_PREFIX}999999999-"  # no process here has this number
+    writing = FileSink(tmp_path / "1.2.dcm", temporary_prefix=prefix)
+    assert FolderStore(tmp_path, stale_after=0).removed == 0
+    writing.commit()
+    assert names(tmp_path) == ["1.2.dcm"]
+
+
+def test_a_file_that_is_being_committed_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = os.close
+    writing = FileSink(tmp_path / "1.2.dcm")
+
+    def closing(descriptor: int) -> None:
+        monkeypatch.undo()
+        close(descriptor)
+        assert FolderStore(tmp_path, stale_after=0).removed == 0
+
+    monkeypatch.setattr(os, "close", closing)
+    writing.commit()
+    assert names(tmp_path) == ["1.2.dcm"]
+
+
+def test_a_file_taken_for_a_leftover_as_it_is_made_gets_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = sink.LOCKS.flock
+    taken: list[str] = []
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        taken.extend(names(tmp_path))
+        assert FolderStore(tmp_path).removed == 1
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(sink.LOCKS, "flock", late)
+    with FileSink(tmp_path / "1.2.dcm") as file:
+        file.write(b"whole")
+        assert taken != names(tmp_path) != []
+    assert (tmp_path / "1.2.dcm").read_bytes() == b"whole"
+
+
+def test_without_locks_leftovers_of_a_process_number_in_use_go_when_they_are_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "LOCKS", None)
     leftover = tmp_path / f"{TEMPORARY_PREFIX}{os.getpid()}-00"
     for name in (leftover, tmp_path / f"{TEMPORARY_PREFIX}strange", tmp_path / "1.2.dcm", tmp_path / "mine"):
         name.write_bytes(b"x")
