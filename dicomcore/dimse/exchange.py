@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.negotiation import Negotiated
+from dicomcore.ul.primitives import Body
 from dicomcore.vocab.status import StatusCategory, category
 
 from .command import (
@@ -46,19 +47,6 @@ class Carrier(Protocol):
     def requestor(self) -> bool: ...
 
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None: ...
-
-
-class Arrived(Protocol):
-    """What it needs of the P-DATA that arrived (`ul.association.Body`)."""
-
-    @property
-    def context_id(self) -> int: ...
-    @property
-    def command(self) -> bool: ...
-    @property
-    def last(self) -> bool: ...
-    @property
-    def view(self) -> memoryview: ...
 
 
 class RequestReceived(NamedTuple):
@@ -193,16 +181,16 @@ class Exchange:
             raise LocalProtocolError(f"message {message_id} is no open C-FIND, C-GET or C-MOVE", clause="PS3.7 9.3.2.3")
         self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None, None)
 
-    def receive(self, arrived: Arrived) -> list[Event]:
+    def receive(self, arrived: Body) -> list[Event]:
         """What a piece of P-DATA means. RemoteProtocolError when it means nothing."""
-        context_id = arrived.context_id
-        if arrived.command:
-            return self._command_arrived(context_id, arrived.view, arrived.last)
+        context_id, is_command, last, view = arrived
+        if is_command:
+            return self._command_arrived(context_id, view, last)
         if self._body_context != context_id:
             raise _fault(f"data set fragment on context {context_id}, where no message has one")
-        if arrived.last:
+        if last:
             self._body_context = None
-        return [Fragment(context_id, arrived.view, arrived.last)]
+        return [Fragment(context_id, view, last)]
 
     def _command_arrived(self, context_id: int, view: memoryview, last: bool) -> list[Event]:
         if self._body_context is not None:

@@ -67,22 +67,19 @@ class Connection:
 
     def _digest(self) -> None:
         """Hand the core's events on: bodies to the exchange, everything else to `upper`."""
+        receive = self.exchange.receive
         for event in self.core.events():
-            if type(event) is Body:
-                if self.over is None:
-                    self._body(event)
-            else:
+            if type(event) is not Body:
                 self.upper(event)
-
-    def _body(self, event: Body) -> None:
-        try:
-            for message in self.exchange.receive(event):
-                if isinstance(message, CancelReceived):
-                    self.cancel_received(message)
-                else:
-                    self.inbox.append(message)
-        except RemoteProtocolError as error:
-            self.abort(error)
+            elif self.over is None:
+                try:
+                    for message in receive(event):
+                        if isinstance(message, CancelReceived):
+                            self.cancel_received(message)
+                        else:
+                            self.inbox.append(message)
+                except RemoteProtocolError as error:
+                    self.abort(error)
 
     def upper(self, event: Event) -> None:
         """What the upper layer says besides data. Subclasses add establishment and release."""

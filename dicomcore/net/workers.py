@@ -36,11 +36,10 @@ class Worker(Generic[Item]):
         with pool.lock:
             if (pool.queue and not pool.idle) or pool.closing:
                 return False
-            pool.lingering.append(self)
+            pool.lingering.add(self)
         ready = self._waiter.wait(fd, read=read, write=write, timeout=timeout)
         with pool.lock:
-            if self in pool.lingering:
-                pool.lingering.remove(self)
+            pool.lingering.discard(self)
         return ready
 
 
@@ -63,7 +62,7 @@ class WorkerPool(Generic[Item]):
         self.lock = threading.Lock()
         self.condition = threading.Condition(self.lock)
         self.queue: deque[Item] = deque()
-        self.lingering: list[Worker[Item]] = []
+        self.lingering: set[Worker[Item]] = set()
         self.idle = 0
         self.closing = False
         self._refused = False  # the last attempt to start a thread failed

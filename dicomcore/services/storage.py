@@ -24,7 +24,7 @@ from dicomcore.data.files import dcmread
 from dicomcore.data.outgoing import open_instance
 from dicomcore.data.part10 import FileHeader, encode_file_meta
 from dicomcore.data.writer import encode_dataset
-from dicomcore.dimse.command import CommandField, command
+from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
 from dicomcore.encoding.sink import Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
@@ -346,15 +346,17 @@ class StorageSCU:
             agreed = self.context_for(sop_class, syntax)
             as_it_is = piece is not None and agreed.transfer_syntax == syntax
             body = piece if as_it_is else self._body(source, syntax, agreed.transfer_syntax)
-            title, message_id = move_originator or (None, None)
-            request = command(
-                "C-STORE-RQ",
-                AffectedSOPClassUID=sop_class,
-                AffectedSOPInstanceUID=sop_instance,
-                Priority=priority,
-                MoveOriginatorApplicationEntityTitle=title,
-                MoveOriginatorMessageID=message_id,
-            )
+            elements = {
+                "AffectedSOPClassUID": sop_class,
+                "AffectedSOPInstanceUID": sop_instance,
+                "Priority": priority,
+                "CommandDataSetType": DATA_SET_PRESENT,
+            }
+            if move_originator is not None:
+                title, message_id = move_originator
+                elements["MoveOriginatorApplicationEntityTitle"] = title
+                elements["MoveOriginatorMessageID"] = message_id
+            request = Command(CommandField.C_STORE_RQ, elements)
             return (yield Invoke(agreed.id, request, body))
         finally:
             for opened in (piece, body):

@@ -123,23 +123,25 @@ class Outbound:
                 queue.popleft()
                 continue
             context_id, flags, view, payload = entry.context_id, entry.flags, entry.view, entry.payload
-            position, stop = start, _ = entry.position, entry.stop
-            header = _HEADER.pack(4, size + 6, size + 2, context_id, flags)
-            while total < max_bytes and len(segments) < max_count - 1:
-                end = position + size
-                if end >= stop:
-                    end = stop
-                    flags = flags | _LAST if entry.last else flags
-                    append(_HEADER.pack(4, end - position + 6, end - position + 2, context_id, flags))
-                else:
+            position, stop = entry.position, entry.stop
+            start = position
+            if stop - position > size:
+                header = _HEADER.pack(4, size + 6, size + 2, context_id, flags)
+                while stop - position > size and total < max_bytes and len(segments) < max_count - 1:
+                    end = position + size
                     append(header)
-                if end > position:
                     append(Slice(payload, position, end) if view is None else view[position:end])
-                total += end - position + 12
-                position = end
-                if position == stop:
-                    queue.popleft()
-                    break
+                    total += size + 12
+                    position = end
+            if stop - position <= size and total < max_bytes and len(segments) < max_count - 1:
+                length = stop - position
+                flags = flags | _LAST if entry.last else flags
+                append(_HEADER.pack(4, length + 6, length + 2, context_id, flags))
+                if length:
+                    append(Slice(payload, position, stop) if view is None else view[position:] if position else view)
+                total += length + 12
+                position = stop
+                queue.popleft()
             entry.position = position
             self.length -= position - start
         return segments
