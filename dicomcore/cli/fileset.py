@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dicomcore.cli.common import Command, count, failing, print_json, to_terminal, verbose_option
+from dicomcore.cli.common import Command, count, failing, print_json, verbose_option
 from dicomcore.errors import DicomError
 from dicomcore.vocab.dictionary import suggest, tag_for_keyword
 
@@ -88,8 +88,7 @@ def list_command(folder: Path, where: dict[str, Any], check: bool, as_json: bool
         print_json({**head, "instances": [_row(record) for record in chosen]})
     else:
         _print_tree(fileset, chosen)
-        for issue in faults:
-            click.echo(str(issue), err=True)
+        _tell(faults)
     if faults:
         raise click.exceptions.Exit(1)
 
@@ -185,7 +184,7 @@ def _open(folder: Path) -> FileSet:
 
 def _tell(issues: Iterable[object]) -> None:
     for issue in issues:
-        click.echo(str(issue), err=True)
+        click.echo(_shown(str(issue)), err=True)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
@@ -234,8 +233,6 @@ def _row(record: Record) -> dict[str, str]:
 
 
 def _print_tree(fileset: FileSet, chosen: list[Record]) -> None:
-    from rich.text import Text
-
     shown = {id(record) for leaf in chosen for record in (leaf, *leaf.ancestors)}
 
     def branches(records: list[Record], indent: str) -> Iterator[tuple[str, Record]]:
@@ -245,14 +242,18 @@ def _print_tree(fileset: FileSet, chosen: list[Record]) -> None:
             yield indent + ("└── " if last else "├── "), record
             yield from branches(record.children, indent + ("    " if last else "│   "))
 
-    console = to_terminal()
     title = f"{fileset.file_set_id or fileset.path.parent.name}  ·  {count(len(chosen), 'instance')}"
-    console.print(Text(title, "bold"))
+    click.secho(_shown(title), bold=True)
     for guide, record in branches(fileset.records, ""):
-        console.print(Text.assemble((guide, "dim"), (_line(record), "" if record.is_instance else "cyan")))
+        click.echo(click.style(guide, dim=True) + click.style(_line(record), None if record.is_instance else "cyan"))
 
 
 def _line(record: Record) -> str:
     keys = [str(record.dataset.get(keyword) or "") for keyword in SHOWN.get(record.type, LEAF)]
     parts = [record.type, *keys, "/".join(record.file_id)]
-    return "  ".join(part for part in parts if part)
+    return _shown("  ".join(part for part in parts if part))
+
+
+def _shown(text: str) -> str:
+    """Without what a terminal would obey: a directory may come from anybody."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -83,7 +83,7 @@ class Record:
         return (record for record in self.walk() if record.is_instance)
 
     def get(self, keyword: str, default: Any = None) -> Any:
-        """The value of a key of this record, else of the nearest record above that has it; UIDs by their plain names."""
+        """The value of a key of this record, else of the nearest record above that has it; UIDs by plain names."""
         keyword = _IN_FILE.get(keyword, keyword)
         record: Record | None = self
         while record is not None:

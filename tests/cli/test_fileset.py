@@ -87,6 +87,17 @@ def test_add_and_remove(fileset: Path, study: Path) -> None:
     assert FileSet.open(fileset).check() == []
 
 
+def test_a_terminal_is_not_written_to_by_the_directory(fileset: Path) -> None:
+    changed = FileSet.open(fileset)
+    changed.patients()[0].dataset.PatientID = "\x1b[2J\x07"
+    changed.find("RT PLAN")[0].dataset.ReferencedFileID = ["\x1b]0;X", "Y"]
+    changed.save()
+    result = run("list", fileset, "--check")
+    assert "\\x1b[2J\\x07" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+    assert json.loads(run("list", fileset, "--json").stdout)["instances"][0]["PatientID"] == "\x1b[2J\x07"
+
+
 def test_a_folder_is_indexed_in_place(tmp_path: Path, study: Path) -> None:
     for number, path in enumerate(sorted(study.glob("*.dcm"))):
         (tmp_path / f"F{number}").write_bytes(path.read_bytes())
