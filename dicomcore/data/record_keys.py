@@ -29,6 +29,7 @@ __all__ = ["make_record", "patient_id", "record_type_of", "uid_of"]
 CLAUSE = "PS3.3 F.5"
 _CHARSET, _CONTENT = 0x00080005, 0x0040A730
 _RELATED_GENERAL = 0x0008001A
+_OLD_MARKS = {"DA": ".", "TM": ":"}  # 1997.04.24 and 14:04:38, as before DICOM (PS3.5 6.2): records have them plain
 _DATES = ("ContentDate", "AcquisitionDate", "SeriesDate", "InstanceCreationDate", "StudyDate")
 _TIMES = ("ContentTime", "AcquisitionTime", "SeriesTime", "InstanceCreationTime", "StudyTime")
 
@@ -87,6 +88,9 @@ def make_record(
             _add_sequence(record, element, kind)
         elif element is not None and element.value not in (None, "") and element.VR != "UN":
             record.add(element)
+            mark = _OLD_MARKS.get(element.VR)
+            if mark and isinstance(element.value, str):
+                record.update({tag: element.value.replace(mark, "")})
         elif kind == "2":
             record.update({tag: None})
         elif kind == "1":

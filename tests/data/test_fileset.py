@@ -218,6 +218,12 @@ def test_instances_without_patient_hang_on_the_root(tmp_path: Path) -> None:
     assert "ContentDescription" in record.dataset
 
 
+def test_dates_and_times_of_old_form_become_plain(tmp_path: Path) -> None:
+    with FileSet.create(tmp_path) as fileset:
+        record = fileset.add(instance(StudyDate="1997.04.24", StudyTime="14:04:38.5"))
+    assert (record.StudyDate, record.StudyTime) == ("19970424", "140438.5")
+
+
 def test_missing_keys_get_stand_ins_that_are_told(tmp_path: Path) -> None:
     ds = instance(StudyTime=None, AcquisitionTime="0830", InstanceNumber=None, StudyID=None)
     del ds.PatientID
