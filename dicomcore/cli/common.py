@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "amount",
     "association_limits",
     "count",
     "failing",
@@ -54,18 +55,28 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def amount(octets: int) -> str:
+    """``4.6 kB``, ``4.3 MB``: by thousands, as disks and networks count."""
+    return f"{octets / 1e6:,.1f} MB" if octets >= 1_000_000 else f"{octets / 1e3:.1f} kB"
+
+
 def logs(level: int) -> None:
     """Log to standard error from ``level`` on."""
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 @contextmanager
-def failing() -> Iterator[None]:
-    """Turn what the peer, the data or the system refuses into one line on standard error and exit status 1."""
+def failing(about: object = "") -> Iterator[None]:
+    """Turn what the peer, the data or the system refuses into one line on standard error and exit status 1.
+
+    The line names what it is ``about``, such as a file.
+    """
     try:
         yield
+    except BrokenPipeError:  # the reader of our output has left: click ends quietly
+        raise
     except (DicomError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{about}: {error}" if about else str(error)) from error
     except KeyboardInterrupt:
         raise click.Abort from None
 

@@ -1,4 +1,4 @@
-"""``dump`` and ``json``: what is in a file (PS3.10), as text or in the DICOM JSON model (PS3.18 annex F)."""
+"""``dump``, ``json`` and ``xml``: what is in a file, as text or in the models of PS3.18 F and PS3.19 A.1."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ import click
 
 from dicomcore.cli.common import failing, verbose_option
 from dicomcore.errors import DicomError
-from dicomcore.vocab.tag import parse_tag
+from dicomcore.vocab.dictionary import keyword_for_tag, suggest
+from dicomcore.vocab.tag import format_tag, parse_tag
 
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
 
-__all__ = ["dump_command", "json_command"]
+__all__ = ["FILE", "as_tags", "dump_command", "json_command", "xml_command"]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _as_tags(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[int, ...]:
+def as_tags(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[int, ...]:
     """Tags of keywords or of ``ggggeeee``."""
-    try:
-        return tuple(parse_tag(word) for word in words)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from error
+    tags = []
+    for word in words:
+        try:
+            tags.append(parse_tag(word))
+        except ValueError as error:
+            near = suggest(word)
+            raise click.BadParameter(
+                f"{error}; did you mean {near}?" if near else str(error), ctx, parameter
+            ) from error
+    return tuple(tags)
 
 
 @click.command("dump")
@@ -35,8 +42,8 @@ def _as_tags(ctx: click.Context, parameter: click.Parameter, words: tuple[str, .
     "tags",
     multiple=True,
     metavar="KEYWORD",
-    callback=_as_tags,
-    help="Show only this element (keyword or ggggeeee); may be repeated.",
+    callback=as_tags,
+    help="Show only this element of the outermost level (keyword or ggggeeee); may be repeated.",
 )
 @verbose_option
 def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
@@ -52,14 +59,20 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
     bad = 0
     for path in files:
         try:
-            text = _selected(dcmread(path), tags)
+            ds = dcmread(path)
+            text = _selected(ds, tags)
         except (DicomError, OSError) as error:
             click.echo(f"Error: {path}: {error}", err=True)
             bad += 1
             continue
         if len(files) > 1:
             click.secho(f"# {path}", bold=True)
-        click.echo(text)
+        if text:
+            click.echo(text)
+        for tag in tags:
+            if tag not in ds:
+                name = keyword_for_tag(tag) or format_tag(tag)
+                click.echo(f"{path}: no {name} at the outermost level", err=True)
     if bad:
         raise click.exceptions.Exit(1)
 
@@ -88,6 +101,25 @@ def json_command(file: Path, indent: int | None) -> None:
     """
     from dicomcore.data.files import dcmread
 
-    with failing():
+    with failing(file):
         text = dcmread(file).to_json()
     click.echo(text if indent is None else json.dumps(json.loads(text), indent=indent, ensure_ascii=False))
+
+
+@click.command("xml")
+@click.argument("file", type=FILE, metavar="FILE")
+@verbose_option
+def xml_command(file: Path) -> None:
+    """Print the data set of FILE in the Native DICOM Model (XML).
+
+    \b
+    Example:
+      dicomcore xml plan.dcm
+      dicomcore xml plan.dcm | xmllint --xpath '//*[@keyword="BeamName"]' -
+    """
+    from dicomcore.data.files import dcmread
+    from dicomcore.data.xml import iter_xml
+
+    with failing(file):
+        for piece in iter_xml(dcmread(file)):
+            click.echo(piece, nl=False)

@@ -86,7 +86,11 @@ def serve_command(
     with failing():
         signal.signal(signal.SIGTERM, terminate)
         storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=stored)
-        with AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers) as server:
+        try:
+            serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers)
+        except OSError as error:  # the system's words do not name the port
+            raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        with serving as server:
             click.echo(f"{ae} listens on port {server.port} and stores into {out}; Ctrl-C ends it", err=True)
             try:
                 server.wait()

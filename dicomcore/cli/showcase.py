@@ -44,7 +44,7 @@ def step(console: Console, text: str) -> Iterator[Callable[[str], None]]:
     yield more.append
     seconds = perf_counter() - started
     detail = f"[dim]{' '.join(more)}[/dim]" if more else ""
-    console.print(f" [green]✓[/green] {text:<44} [cyan]{seconds * 1000:7.0f} ms[/cyan]  {detail}")
+    console.print(f" [green]✓[/green] {text:<28} [cyan]{seconds * 1000:6.0f} ms[/cyan]  {detail}")
 
 
 def _make(folder: Path, slices: int) -> list[Path]:
@@ -70,7 +70,7 @@ def _exchange(console: Console, sent: list[Path], received: Path) -> tuple[int, 
             say(describe(association.c_echo()))
         images = [path for path in sent if path.name.startswith("CT.")]
         others = [path for path in sent if path not in images]
-        for name, batch in (("CT images", images), ("radiotherapy objects", others)):
+        for name, batch in (("CT images", images), ("RT objects", others)):
             with step(console, f"C-STORE of {len(batch)} {name}") as say:
                 report = store(batch, (HOST, server.port), called_ae="DEMO-SCP", calling_ae="DEMO-SCU")
                 say(describe(report.results[0].status or 0, "C-STORE"))
@@ -140,7 +140,7 @@ def _show(console: Console, objects: Objects) -> dict[str, Any]:
         dose = Dose(next(ds for _, ds in objects if ds.Modality == "RTDOSE"))
         grid = dose.grid(np.float32)
         peak = dose.geometry.positions(np.argwhere(grid == grid.max())[:1])[0]
-        say(f"{grid.size:,} voxels, maximum {grid.max():.2f} Gy at ({', '.join(f'{mm:g}' for mm in peak)}) mm")
+        say(f"max {grid.max():.2f} Gy at ({', '.join(f'{mm:g}' for mm in peak)}) mm")
     console.print()
     console.print(study_table(objects))
     if console.color_system in ("truecolor", "256") and console.width >= 40:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dicomcore.cli.common import (
+    amount,
     association_limits,
     count,
     failing,
@@ -64,7 +65,7 @@ def store_command(
         print_json({"host": host, "port": port, "called": called, **totals, **rates, "objects": rows})
     else:
         objects = f"{stored} of {len(report.results)} objects" if report.failed else count(stored, "object")
-        amounts = f"{megabytes:.1f} MB in {seconds:.2f} s, {megabytes / seconds:.1f} MB/s"
+        amounts = f"{amount(report.bytes_stored)} in {seconds:.2f} s, {megabytes / seconds:.1f} MB/s"
         click.echo(f"{called} at {host}:{port} stored {objects}: {amounts}")
     if report.failed or named:
         raise click.exceptions.Exit(1)

@@ -41,7 +41,7 @@ def _dose(series: Described) -> str:
     dose = Dose(series[0])
     frames, rows, columns = dose.geometry.shape
     top = f"{dose.maximum:.2f} {dose.units.title()}"
-    return f"{frames} x {rows} x {columns} voxels of {dose.geometry.spacing[0]:g} mm, at most {top}"
+    return f"{frames} x {rows} x {columns} voxels of {dose.geometry.spacing[0]:g} mm, max {top}"
 
 
 def _radiograph(series: Described) -> str:
@@ -68,7 +68,6 @@ def study_table(objects: Iterable[tuple[Path, Dataset]]) -> Table:
         header_style="bold cyan",
     )
     table.add_column("Modality", style="bold", no_wrap=True)
-    table.add_column("Series")
     table.add_column("Objects", justify="right")
     table.add_column("What is in it")
     table.add_column("kB", justify="right", no_wrap=True)
@@ -77,6 +76,5 @@ def study_table(objects: Iterable[tuple[Path, Dataset]]) -> Table:
         size = sum(path.stat().st_size for path, _ in members)
         describe = DESCRIBE.get(str(ds.Modality))
         text = describe([one for _, one in members]) if describe else ""
-        name = str(ds.get("SeriesDescription") or "")
-        table.add_row(ds.Modality, name, str(len(members)), text, f"{size / 1000:,.0f}")
+        table.add_row(ds.Modality, str(len(members)), text, f"{size / 1000:,.0f}")
     return table

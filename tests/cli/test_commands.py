@@ -278,7 +278,19 @@ def test_serve_outlives_the_reader_of_its_lines(study: Path, tmp_path: Path) -> 
 def test_serve_on_a_taken_port_is_one(server: Server, tmp_path: Path) -> None:
     result = run("serve", "--port", server.port, "--host", HOST, "--out", tmp_path)
     assert result.exit_code == 1
-    assert "Error" in result.stderr
+    assert f"cannot listen on {HOST}:{server.port}" in result.stderr
+
+
+def test_dump_says_what_is_not_there(study: Path) -> None:
+    result = run("dump", "--tag", "BeamName", study / "3.dcm")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no BeamName at the outermost level" in result.stderr
+    assert "did you mean BeamName?" in run("dump", "--tag", "BeamNam", study / "3.dcm").stderr
+
+
+def test_json_names_the_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    assert str(tmp_path / "notes.txt") in run("json", tmp_path / "notes.txt").stderr
 
 
 def test_demo_as_a_process(tmp_path: Path) -> None:
