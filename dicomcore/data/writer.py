@@ -210,7 +210,8 @@ class _Writer:
         index = origin.index
         recharset = scope.charsets != origin.charsets
         relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
-        rest = origin.index.is_cut(len(index) - 1) if len(index) and not self.same_form(origin) else False
+        is_inner = len(scope.datasets) > 1  # what is cut there would swallow what follows
+        rest = len(index) > 0 and index.is_cut(len(index) - 1) and (is_inner or not self.same_form(origin))
         counts = bool(self.group_lengths) and len(scope.datasets) == 1 and any(not tag & 0xFFFF for tag in index.tags())
         if not (recharset or relabel or rest or extra or counts or dataset._is_edited()):
             return self.run(origin, 0, len(index))
@@ -342,11 +343,14 @@ class _Writer:
         """One unedited element as lenient reading sees it."""
         index = origin.index
         vr = origin.vr(row, tag)
-        if vr == "SQ":
-            return self.sequence(tag, dataset._sequence(tag, row), scope)
-        if chunks := self.bulk(origin, row):
-            return chunks
         field = origin.raw(row)
+        if vr == "SQ":
+            sequence = dataset._sequence(tag, row)
+            if len(sequence) or len(field) < 8 or index.is_walked(row):
+                return self.sequence(tag, sequence, scope)
+            vr = "UN"  # no items: kept as it is
+        elif chunks := self.bulk(origin, row):
+            return chunks
         if index.is_encapsulated(row) and vr[0] == "O":
             below = index.descend(row)
             end = below.end_offset_at(len(below) - 1) if len(below) else index.value_offset_at(row)
@@ -402,9 +406,8 @@ class _Writer:
                 message = f"a value does not fit the new Pixel Representation and stays {vr}"
                 origin.report(Issue(message, origin.index.value_offset_at(row), origin.path_of(tag), "PS3.5 A.1"))
             return self.value(tag, vr, swapped)
-        if origin.index.is_cut(row) and not self.same_form(origin):
-            field = origin.raw(row)
-            return self.value(tag, vr, in_order(field, VRS[vr].word, origin.big_endian != self.big_endian))
+        if origin.index.is_cut(row):
+            return self.single(dataset, origin, row, tag, scope)
         return None
 
     # -- what is ----------------------------------------------------------------------------------------------------
