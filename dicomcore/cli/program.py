@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "dump": ("dicomcore.cli.dump", "Print data sets as text."),
         "json": ("dicomcore.cli.dump", "Print a data set in the DICOM JSON model."),
+        "xml": ("dicomcore.cli.dump", "Print a data set in the Native DICOM Model (XML)."),
+        "diff": ("dicomcore.cli.diff", "Show where the data sets of two files differ."),
         "echo": ("dicomcore.cli.echo", "Ask a peer whether it is there (C-ECHO)."),
         "store": ("dicomcore.cli.store", "Send files and folders to a peer (C-STORE)."),
         "serve": ("dicomcore.cli.serve", "Receive objects into a folder (Storage and Verification SCP)."),
