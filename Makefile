@@ -42,7 +42,7 @@ bench: $(VENV)/.dev $(VENV)/.kernels  ## all benchmarks beside their peers; NAME
 	$(BIN)/python -m benchmarks $(NAMES)
 
 clean:  ## remove everything that make made
-	rm -rf $(VENV) build dist *.egg-info demo-study dicomcore/_core/*.so .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info dicomcore/_core/*.so .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- stamps ------------------------------------------------------------------------------------------------------------
