@@ -27,7 +27,7 @@ from .writer import encode_group
 __all__ = ["make_record", "patient_id", "record_type_of", "uid_of"]
 
 CLAUSE = "PS3.3 F.5"
-_CHARSET, _CONTENT = 0x00080005, 0x0040A730
+_CHARSET, _CONTENT, _VERIFIED_AT = 0x00080005, 0x0040A730, 0x0040A030
 _RELATED_GENERAL = 0x0008001A
 _OLD_MARKS = {"DA": ".", "TM": ":"}  # 1997.04.24 and 14:04:38, as before DICOM (PS3.5 6.2): records have them plain
 _DATES = ("ContentDate", "AcquisitionDate", "SeriesDate", "InstanceCreationDate", "StudyDate")
@@ -91,6 +91,10 @@ def make_record(
             mark = _OLD_MARKS.get(element.VR)
             if mark and isinstance(element.value, str):
                 record.update({tag: element.value.replace(mark, "")})
+        elif tag == _VERIFIED_AT:  # documents have it in the items of those who verified: the latest counts
+            observers = instance.get("VerifyingObserverSequence") or ()
+            if times := [str(one.VerificationDateTime) for one in observers if one.get("VerificationDateTime")]:
+                record.VerificationDateTime = max(times)
         elif kind == "2":
             record.update({tag: None})
         elif kind == "1":

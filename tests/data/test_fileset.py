@@ -208,6 +208,14 @@ def test_document_records_hold_the_modifiers_of_the_title_only(tmp_path: Path) -
     assert [one.RelationshipType for one in record.ContentSequence] == ["HAS CONCEPT MOD"]
 
 
+def test_document_records_say_when_they_were_verified_last(tmp_path: Path) -> None:
+    observers = [Dataset({"VerificationDateTime": f"2026010{day}"}) for day in (1, 3, 2)]
+    ds = instance(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", Modality="SR", VerificationFlag="VERIFIED")
+    ds.VerifyingObserverSequence = Sequence(observers)
+    with FileSet.create(tmp_path) as fileset:
+        assert fileset.add(ds).VerificationDateTime == "20260103"
+
+
 def test_instances_without_patient_hang_on_the_root(tmp_path: Path) -> None:
     palette = Dataset()
     palette.update({"SOPClassUID": "1.2.840.10008.5.1.4.39.1", "SOPInstanceUID": "1.2.3", "ContentLabel": "HOT"})
