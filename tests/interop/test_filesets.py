@@ -247,3 +247,5 @@ def test_every_sample_that_has_its_uids(
         assert str(record.PatientName or "") == str(added[record.sop_instance_uid].get("PatientName") or "")
     assert members(theirs(tmp_path / "DICOMDIR")) == ours(fileset)
     run(peer("dcmdump"), "-q", tmp_path / "DICOMDIR")
+    told = subprocess.run([peer("dciodvfy"), str(tmp_path / "DICOMDIR")], capture_output=True, text=True, check=False)
+    assert not [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
