@@ -34,6 +34,7 @@ __all__ = ["CancelReceived", "Exchange", "Fragment", "RequestReceived", "Respons
 
 _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 _SIZED: Final = (bytes, memoryview, Sized)  # the first two need no look at their methods
 _MANY_ANSWERS: Final = frozenset({CommandField.C_FIND_RSP, CommandField.C_GET_RSP, CommandField.C_MOVE_RSP})
 
@@ -164,15 +165,18 @@ class Exchange:
         self._invoked[message_id] = (context_id, response_field)
         return message_id
 
-    def respond(self, context_id: int, command: Command, body: Any = None) -> None:
-        """Send a response; a status other than Pending ends the operation. LocalProtocolError when nobody asked."""
+    def respond(self, context_id: int, command: Command, body: Any = None) -> bool:
+        """Send a response; True when it ends the operation: its status is not Pending. LocalProtocolError when nobody
+        asked."""
         message_id = command.elements.get("MessageIDBeingRespondedTo", 0)
         if self._performing.get(message_id) != (context_id, command.field):
             raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
         self._send(context_id, command, {"CommandDataSetType": data_set}, body)
-        if _is_final(command):
-            del self._performing[message_id]
+        if not _is_final(command):
+            return False
+        del self._performing[message_id]
+        return True
 
     def cancel(self, context_id: int, message_id: int) -> None:
         """Ask the peer to end a C-FIND, C-GET or C-MOVE; its final response is still to come."""
@@ -190,7 +194,7 @@ class Exchange:
             raise _fault(f"data set fragment on context {context_id}, where no message has one")
         if last:
             self._body_context = None
-        return [Fragment(context_id, view, last)]
+        return [_new(Fragment, (context_id, view, last))]
 
     def _command_arrived(self, context_id: int, view: memoryview, last: bool) -> list[Event]:
         if self._body_context is not None:
@@ -227,7 +231,7 @@ class Exchange:
             final = _is_final(received)
             if final:
                 del self._invoked[message_id]
-            return [ResponseReceived(context_id, received, has_body, message_id, final)]
+            return [_new(ResponseReceived, (context_id, received, has_body, message_id, final))]
         if received.field == CommandField.C_CANCEL_RQ:
             message_id = elements["MessageIDBeingRespondedTo"]
             # A cancel may cross the final response on its way; then there is nothing left to cancel (PS3.7 9.3.2.3).
@@ -240,7 +244,7 @@ class Exchange:
         if len(self._performing) >= self._limits.operations_window:
             raise _fault(f"more than {self._limits.operations_window} requests are open")
         self._performing[message_id] = (context_id, received.field | _RESPONSE_BIT)
-        return [RequestReceived(context_id, received, has_body)]
+        return [_new(RequestReceived, (context_id, received, has_body))]
 
     def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:
         send = self._association.send

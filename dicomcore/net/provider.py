@@ -224,19 +224,9 @@ class ServedConnection(Connection):
         negotiated = self.core.negotiated
         assert negotiated is not None
         agreed = negotiated.contexts[message.context_id]
-        request = Request(
-            message.context_id,
-            message.command,
-            message.has_body,
-            agreed,
-            self.calling_ae,
-            self.called_ae,
-            self.peer,
-        )
+        request = Request(*message, agreed, self.calling_ae, self.called_ae, self.peer)
         context = ServiceContext(self.limits)
-        self._operation = operation = Operation(
-            request, context, self._router.handle(request, context), self._router.is_prompt(request)
-        )
+        self._operation = operation = Operation(request, context, *self._router.start(request, context))
         self._advance(operation, None)
 
     def _take(self, operation: Operation) -> None:
@@ -290,9 +280,11 @@ class ServedConnection(Connection):
                 else:
                     failure = LocalProtocolError(f"no body is left for {effect!r}, or it is no effect of this driver")
         except StopIteration:
-            if not operation.answered:
+            if operation.answered:
+                self._operation = None
+            else:
                 self._failed(operation, LocalProtocolError("the provider ended without a final response"))
-                return
+            return
         except Exception as error:
             self._failed(operation, error)
             return
@@ -320,13 +312,14 @@ class ServedConnection(Connection):
         request = operation.request
         with self.lock:
             try:
-                self.exchange.respond(request.context_id, response.command(request.command), response.body)
+                operation.answered = self.exchange.respond(
+                    request.context_id, response.command(request.command), response.body
+                )
             except LocalProtocolError as error:
                 log.warning("%s: a response that cannot be sent: %s", request.command.name, error)
                 self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
                 operation.answered = True
                 return True
-            operation.answered = not response.is_pending
             return self.flush() or operation.answered
 
     def _leave(self, operation: Operation) -> None:

@@ -29,6 +29,7 @@ from dicomcore.net.transport import listen, tune
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
 from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Reject
+from dicomcore.ul.grid import State
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -223,6 +224,8 @@ class Server:
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
         """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing."""
+        if connection.core.state is not State.Sta3:
+            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
         request, proposal = event.request, event.proposal
         connection.calling_ae, connection.called_ae = request.calling_ae, request.called_ae
         if self._closing < NEVER or self._established >= self._limits.association_count:
@@ -368,7 +371,7 @@ class Server:
         try:
             while True:
                 connection.work()
-                written = connection.flush()
+                written = connection.outbox.empty or connection.flush()
                 if connection.over is not None or self._closing < NEVER:
                     break
                 if connection.runnable:

@@ -109,7 +109,7 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Nothing waits here or in the core."""
-        return not self._views and not self._core.wants_write
+        return not (self._views or self._core.wants_write)
 
     def release_memory(self) -> None:
         """Give the read buffer back; an idle association holds none."""

@@ -186,14 +186,19 @@ class Router:
             return UNRECOGNIZED_OPERATION
         return NO_SUCH_SOP_CLASS if 0x0100 <= command_field < 0x0FFF else SOP_CLASS_NOT_SUPPORTED
 
-    def is_prompt(self, request: Request) -> bool:
-        """Whether the provider of this request never waits."""
-        return (request.context.abstract_syntax, request.command.field) in self._prompt
+    def start(self, request: Request, context: ServiceContext) -> tuple[Provider, bool]:
+        """The running provider of a request, one that only refuses when there is none; and whether it is prompt."""
+        key = request.context.abstract_syntax, request.command.field
+        service = self._providers.get(key)
+        if service is not None:
+            return service.handle(request, context), key in self._prompt
+        found = self.find(*key)
+        assert isinstance(found, int)
+        return _refuse(found), True
 
     def handle(self, request: Request, context: ServiceContext) -> Provider:
         """The running provider of a request; one that only refuses when there is none."""
-        found = self.find(request.context.abstract_syntax, request.command.field)
-        return _refuse(found) if isinstance(found, int) else found.handle(request, context)
+        return self.start(request, context)[0]
 
 
 def _refuse(status: int) -> Provider:
