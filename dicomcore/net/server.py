@@ -28,8 +28,7 @@ from dicomcore.net.provider import ServedConnection
 from dicomcore.net.transport import listen, tune
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
-from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Reject
-from dicomcore.ul.grid import State
+from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Reject, State
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -18,9 +19,12 @@ from dicomcore.net import AE, Server
 from dicomcore.net.association import Association
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
+from dicomcore.ul import Associate, propose
+from dicomcore.ul import Association as Core
 from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
-from .conftest import CT, PATIENCE, RawPeer, element, even, eventually, read_to_end, write_ct
+from .conftest import CT, PATIENCE, RawPeer, element, even, eventually, raw_socket, read_to_end, write_ct
 
 Serving = Callable[..., Server]
 ABORT = 7
@@ -80,3 +84,27 @@ def test_a_release_in_the_middle_of_a_message_is_aborted(serving: Serving, tmp_p
         peer.sock.sendall(bytes.fromhex("05 00 00000004 00000000"))
         assert read_to_end(peer.sock)[0] == ABORT
     eventually(lambda: not any(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"\x04\0\0\0\0\x06\0\0\0\x02\x01\x03", b"\x99\0\0\0\0\0", bytes.fromhex("07000000000400000000"), b""],
+    ids=["data", "garbage", "abort", "end"],
+)
+def test_what_comes_right_behind_a_request_ends_it_quietly(
+    serving: Serving, user: AE, caplog: pytest.LogCaptureFixture, behind: bytes
+) -> None:
+    server = serving(VerificationSCP())
+    core = Core(requestor=True)
+    core.request(Associate(propose([(VERIFICATION, (EXPLICIT_LE.uid,))], calling_ae="RAW", called_ae="SERVER")))
+    core.connected()
+    whole = b"".join(bytes(part) for part in core.segments())  # type: ignore[arg-type]
+    with raw_socket(server.port) as sock:
+        sock.sendall(whole + behind)
+        sock.shutdown(socket.SHUT_WR)
+        read_to_end(sock)
+    eventually(lambda: server.connection_count == 0)
+    assert server.association_count == 0
+    assert not [record for record in caplog.records if record.exc_info]
+    with user.associate("127.0.0.1", server.port) as association:
+        assert association.c_echo() == 0
