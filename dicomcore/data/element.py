@@ -70,6 +70,7 @@ def _octets(value: Any) -> Any:
     return memoryview(value).tobytes()
 
 
+_SHOWN = 16  # values, or bytes, on one line of text
 _INTEGERS = ("US", "SS", "UL", "SL", "UV", "SV")
 _COERCE: dict[str, Callable[[Any], Any]] = {
     **{code: _text for code, row in VRS.items() if row.is_string},
@@ -102,6 +103,7 @@ def coerce(vr: str, value: Any) -> Any:
         return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
+--
     if getattr(value, "ndim", 0) and (code in _STRING_NUMBERS or code in _BINARY_NUMBERS):
         if code in _STRING_NUMBERS:  # as it will be written, and compiled both ways
             return decode(code, encode_array(code, value), False, ())
@@ -228,16 +230,18 @@ def _is_alike(left: Any, right: Any) -> bool:
 
 
 def shown_value(element: Element, width: int = 0) -> str:
-    """The value on one line: strings quoted, bytes counted when there are many of them."""
+    """The value on one line: strings quoted; of many values the first ones, many bytes counted."""
     value = element.value
     if element.VR == "SQ":
         return f"<Sequence, length {len(value)}>"
     if isinstance(value, bytes):
-        return f"Array of {len(value)} elements" if len(value) > 16 else repr(value)
+        return f"Array of {len(value)} elements" if len(value) > _SHOWN else repr(value)
     if isinstance(value, UID) and value.isprintable():  # a peer's bytes are not to steer somebody's terminal
         text = value.name
     elif isinstance(value, MultiValue):
-        text = "[" + ", ".join(str(one) if isinstance(one, (DS, IS)) else _shown(one) for one in value) + "]"
+        few = value if len(value) <= _SHOWN else value[: _SHOWN // 2]
+        text = ", ".join(str(one) if isinstance(one, (DS, IS)) else _shown(one) for one in few)
+        text = f"[{text}]" if few is value else f"[{text}, ...] ({len(value)} values)"
     else:
         text = _shown(value)
     return text if not width or len(text) <= width else text[: width - 3] + "..."

@@ -78,6 +78,8 @@ class Difference(NamedTuple):
             return f"- {head}: {left}"
         if self.kind == "added":
             return f"+ {head}: {right}"
+        if left == right:  # what differs is not shown
+            return f"~ {head}: {left}, first at {_first(self.left, self.right)}"
         return f"~ {head}: {left} -> {right}"
 
 
@@ -85,6 +87,12 @@ def _side(side: Element | Dataset | None) -> str:
     if isinstance(side, Element):
         return f"{side.VR} {shown_value(side, _WIDTH)}"
     return "" if side is None else f"item of {len(side)} elements"
+
+
+def _first(left: Any, right: Any) -> str:
+    """Where two long values part: the index of a value or byte (or character), and both there."""
+    pairs = enumerate(zip_longest(left.value, right.value))
+    return next((f"[{n}]: {one!s:.40} -> {other!s:.40}" for n, (one, other) in pairs if one != other), "the end")
 
 
 def diff(left: Dataset, right: Dataset, *, ignore: Iterable[Any] = ()) -> list[Difference]:

@@ -97,6 +97,18 @@ def test_what_diff_says() -> None:
         diff(left, right, ignore=["NoSuchName"])
 
 
+def test_what_diff_says_of_long_values() -> None:
+    left = Dataset({"ContourData": [1.0] * 600, "PixelData": bytes(100), "PatientComments": "x" * 100 + "a"})
+    right = Dataset({"ContourData": [1.0] * 599 + [2.0], "PixelData": bytes(101), "PatientComments": "x" * 100 + "b"})
+    assert [str(one).partition(" first at ")[2] for one in diff(left, right)] == [
+        "[100]: a -> b",
+        "[599]: 1.0 -> 2.0",
+        "",
+    ]
+    assert str(diff(left, right)[2]).endswith("Array of 100 elements -> OW Array of 101 elements")
+    assert str(left["ContourData"]).endswith("DS: [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, ...] (600 values)")
+
+
 def test_diff_is_empty_exactly_when_equal(pydicom_files: list[Path]) -> None:
     for path in pydicom_files:
         if path.name == "no_meta.dcm":
