@@ -26,7 +26,7 @@ from ..vocab.vr import VRS
 from ._late import late
 from .convert import Convertible
 from .deep import copy_deep, is_edited, iter_all
-from .element import Element, coerce
+from .element import Element, coerce, restore_element
 from .equality import is_equal
 from .origin import CHARSET, PLAIN_VRS, TEXT_VRS, Origin, as_charsets, in_order
 from .private import PrivateBlock
@@ -286,7 +286,7 @@ class Dataset(Level, Convertible):
             if default is _ABSENT:
                 raise KeyError(key)
             return default
-        element = Element(element.tag, element.VR, element.value)
+        element = restore_element(tag, element.VR, element.value)
         self._remove(tag)
         return element
 

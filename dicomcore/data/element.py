@@ -181,12 +181,12 @@ class Element(Cell):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Element, (self.tag, self.VR, self.value)
+        return restore_element, (int(self.tag), self.VR, self.value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Element:
         from copy import deepcopy
 
-        return Element(self.tag, self.VR, deepcopy(self.value, memo))
+        return restore_element(self.tag, self.VR, deepcopy(self.value, memo))
 
     def __str__(self) -> str:
         return f"{format_tag(self.tag)} {self.name[:35]:<35} {self.VR}: {shown_value(self)}"
@@ -197,6 +197,13 @@ class Element(Cell):
         return _vm(self)
 
     VM = property(_count, doc="How many values (PS3.5 section 6.4); a sequence counts as one.")
+
+
+def restore_element(tag: int, vr: str, value: Any) -> Element:
+    """An element of its own with a value as it was read, which a fault may have left in a type that none may assign."""
+    element = Element(tag, vr, None)
+    element._value = value
+    return element
 
 
 def _vm(element: Element) -> int:
