@@ -5,7 +5,7 @@ descriptor and a timer. An association with work is lent to a worker, which serv
 lingers a little, and gives it back; no worker ever waits for a slow peer for longer than that. Bounds: handshakes end
 within ARTIM (PS3.8 9.1.5), associations beyond `Limits.association_count` are refused with "local limit exceeded"
 (PS3.8 Table 9-21), and when connections that are no associations yet pile up, no more are accepted until some have
-ended.
+ended. Of long requests, which cost what they are long, only a few are taken in at a time.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ log = logging.getLogger("dicomcore.net")
 NEVER = float("inf")
 LINGER = 0.005  # seconds a worker waits for the next message of the association it has just served
 SLICE = 0.050  # seconds an association may keep its worker while others wait for one
+LONG_REQUESTS = 32  # connections whose A-ASSOCIATE-RQ may at a time need more than `Limits.handshake_length`
 HANDSHAKES = 256  # connections beyond the associations that may be open while they are being agreed
 REST = 0.2  # seconds without accepting after the system refused a descriptor
 LOCAL_LIMIT = Reject(result=2, source=3, reason=2)  # rejected-transient, presentation provider, local-limit-exceeded
@@ -66,6 +67,7 @@ class Server:
         self._facilities = facilities
         self._connections: dict[int, ServedConnection] = {}
         self._established = 0
+        self._long: set[int] = set()  # descriptors of those whose requests are long
         self._timers: list[tuple[float, int, ServedConnection]] = []
         self._mailbox: deque[Callable[[], None]] = deque()
         self._serial = count()
@@ -236,6 +238,7 @@ class Server:
             connection.core.request(Accept())
             connection.established = True
             self._established += 1
+            self._long.discard(connection.fd)
         log.info(
             "association from %r (%s): %s",
             request.calling_ae,
@@ -258,6 +261,12 @@ class Server:
                 # Its worker runs a provider, which now knows if the peer is gone or cancels. Requests wait for it.
                 if connection.over is None and not connection.inbox:
                     self._poller.arm(connection.fd, read=True, write=False)
+                return
+        if not connection.established and connection.core.held_length > self._limits.handshake_length:
+            self._long.add(connection.fd)
+            if len(self._long) > LONG_REQUESTS:
+                log.warning("the request of %r is long, as are those of %s others", connection.peer, LONG_REQUESTS)
+                self._kill(connection)
                 return
         self._settle(connection)
 
@@ -283,6 +292,7 @@ class Server:
         """Close a connection that no worker has."""
         if self._connections.pop(connection.fd, None) is None:
             return
+        self._long.discard(connection.fd)
         if connection.established:
             self._established -= 1
         self._poller.forget(connection.fd)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from dicomcore.errors import PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Server
 from dicomcore.net.association import Association
+from dicomcore.net.server import LONG_REQUESTS
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import Associate, propose
@@ -108,3 +109,21 @@ def test_what_comes_right_behind_a_request_ends_it_quietly(
     assert not [record for record in caplog.records if record.exc_info]
     with user.associate("127.0.0.1", server.port) as association:
         assert association.c_echo() == 0
+
+
+def test_only_a_few_long_requests_are_held_at_a_time(
+    serving: Serving, user: AE, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serving(VerificationSCP())
+    begin = b"\1\0" + (500_000).to_bytes(4, "big") + bytes(200_000)
+    with ExitStack() as stack:
+        for _ in range(2 * LONG_REQUESTS):
+            sock = stack.enter_context(raw_socket(server.port))
+            with suppress(OSError):
+                sock.sendall(begin)
+        eventually(lambda: server.connection_count == LONG_REQUESTS)
+        assert "long" in caplog.text
+        with user.associate("127.0.0.1", server.port) as association:  # an ordinary request is taken all the time
+            assert association.c_echo() == 0
+    eventually(lambda: server.connection_count == 0)
+    assert not server._long
