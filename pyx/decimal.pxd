@@ -8,6 +8,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    typedef struct { PyFloatObject number; PyObject *text; uint32_t start, stop; } dc_decimal;  /* DS of values.pyx */
     static const double dc_powers[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
                                          1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
@@ -22,6 +23,10 @@ cdef extern from *:
         return whole + (rest > half || (rest == half && (whole & 1)));
     }
     """
+    ctypedef struct dc_decimal:
+        void *text
+        uint32_t start
+        uint32_t stop
     const double *dc_powers
     uint64_t dc_scaled(uint64_t mantissa, int power, int shift) noexcept nogil
 

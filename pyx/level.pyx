@@ -8,14 +8,19 @@ methods that know it all: ``_read``, ``_element``, ``_read_value``, ``spans``.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem, PyDict_Size
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_Size
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.long cimport PyLong_FromUnsignedLong
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_FromUnsignedLong
 from cpython.object cimport PyObject, PyObject_GenericGetAttr
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memchr, memcpy, memmove
+from decimal cimport dc_decimal, parse_decimal, write_decimal
 from row cimport CUT, FRAGMENTS, PLAIN, WALKED, Row
 
+from ..errors import EncodingError
 from .scan import DONE, Scanner
 
 cdef enum:
@@ -34,6 +39,8 @@ cdef object _make_tag = None
 cdef object _dataset = None
 cdef object _element = None
 cdef object _sequence = None
+cdef object _decimal = None
+cdef object _integer = None
 cdef object _unread = object()
 cdef object _done = DONE
 cdef object _scanner = Scanner
@@ -555,3 +562,6 @@ cdef class ItemsInOrder:
             raise StopIteration
         self.at += 1
         return self.of._item(self.at - 1)
+
+
+include "encoder.pxi"

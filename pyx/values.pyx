@@ -13,12 +13,10 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-from decimal cimport parse_decimal
+from decimal cimport dc_decimal, parse_decimal
 
 cdef extern from *:
     """
-    typedef struct { PyFloatObject number; PyObject *text; uint32_t start, stop; } dc_decimal;  /* as `DS` below */
-
     /* Decimals come and go by the hundred thousand: those that went are kept for the next, as CPython keeps floats. */
     static PyObject *dc_spare[4096];
     static int dc_spare_count = 0;
@@ -184,6 +182,15 @@ cdef class MultiValue(list):
 
     def __copy__(self):
         return MultiValue(self)
+
+    def twin(self):
+        """A list of the same values that knows the same field; None when there is no field."""
+        cdef MultiValue made
+        if self.field is None:
+            return None
+        made = MultiValue(self)
+        made.field = self.field
+        return made
 
 
 cdef class DS(float):

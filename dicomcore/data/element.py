@@ -103,6 +103,8 @@ def coerce(vr: str, value: Any) -> Any:
         return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
+    if code == "DS" and type(value) is MultiValue and (twin := value.twin()) is not None:
+        return twin
     if getattr(value, "ndim", 0) and (code in _STRING_NUMBERS or code in _BINARY_NUMBERS):
         if code in _STRING_NUMBERS:  # as it will be written, and compiled both ways
             return decode(code, encode_array(code, value), False, ())

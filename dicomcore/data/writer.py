@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .._core.level import Encoder, setup_forms
 from ..encoding.source import Source
-from ..encoding.values import decode, encode
+from ..encoding.values import DS, IS, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..encoding.writer import (
     UNSWAPPED,
@@ -45,6 +46,23 @@ _WHOLE_LENGTH = 1 << 20  # a shorter run is not searched for them but at its end
 _BLOCK_LENGTH = 1 << 20
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def _forms() -> Iterator[tuple[str, int, int, bool, int, int]]:
+    """What the compiled encoder knows of each VR, by the numbers of its ``Kind`` and struct's letters."""
+    numbers = {"FL": b"f", "FD": b"d", "SL": b"i", "SS": b"h", "SV": b"q", "UL": b"I", "US": b"H", "UV": b"Q"}
+    for vr, row in VRS.items():
+        letter = numbers.get(vr, b"\0")[0]
+        if vr in ("DS", "IS", "SQ"):
+            kind = {"DS": 3, "IS": 4, "SQ": 7}[vr]
+        elif row.is_string:
+            kind = 1 if row.is_multi_valued else 2
+        else:
+            kind = 5 if letter else 6 if vr[0] == "O" or vr == "UN" else 0
+        yield vr, kind, row.pad[0], row.long_header, row.word, letter
+
+
+setup_forms(_forms(), DS, IS)
 
 
 class SourceSlice:
@@ -192,18 +210,40 @@ class _Writer:
                 f"sequences are nested deeper than {self.limits.nesting_depth}", hint="does an item contain itself?"
             )
         origin = dataset._origin
-        charsets = keep if keep is not None else scope.charsets
-        if CHARSET in dataset:
-            charsets = as_charsets(dataset._value(CHARSET, None))
-        sign = dataset._value(PIXEL_REPRESENTATION, scope.pixel_representation)
-        inner = _Scope(charsets, sign if isinstance(sign, int) else None, (*scope.datasets, dataset))
+        inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
         extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
+        if origin is None and keep is None and not self.big_endian and self.lengths is None:
+            return self.fresh(dataset, scope)
         if origin is None:
             edits = {**dataset._edits, **extra}
             chunks = [chunk for tag in sorted(edits) if edits[tag] for chunk in self.edit(tag, edits[tag], inner)]
         else:
             chunks = self.mixed(dataset, origin, extra, inner)
         return chunks
+
+    def fresh(self, dataset: Dataset, scope: _Scope) -> list[Chunk]:
+        """A level whose every element was assigned: compiled, but for what `edit` has to see to."""
+
+        def left(tag: int, element: Element, levels: tuple[Dataset, ...]) -> list[Chunk]:
+            inner = scopes.get(len(levels))
+            if inner is None or inner.datasets[-1] is not levels[-1]:
+                inner = scope
+                for level in levels:
+                    inner = self.inner(level, inner)
+                scopes[len(levels)] = inner
+            chunks = self.edit(tag, element, inner)
+            return chunks if len(levels) == 1 else [b"".join(iter_bytes(chunks))]
+
+        scopes: dict[int, _Scope] = {}
+        depth = self.limits.nesting_depth - len(scope.datasets)
+        chunks: list[Chunk] = [*Encoder(self.explicit, max(depth, 0), _BULK_LENGTH, left).encode(dataset)]
+        return chunks
+
+    def inner(self, dataset: Dataset, scope: _Scope) -> _Scope:
+        """The scope within a level."""
+        charsets = as_charsets(dataset._value(CHARSET, None)) if CHARSET in dataset else scope.charsets
+        sign = dataset._value(PIXEL_REPRESENTATION, scope.pixel_representation)
+        return _Scope(charsets, sign if isinstance(sign, int) else None, (*scope.datasets, dataset))
 
     def mixed(self, dataset: Dataset, origin: Origin, extra: dict[int, Element], scope: _Scope) -> list[Chunk]:
         """A level that was read: runs of its rows, and among them what is not verbatim."""

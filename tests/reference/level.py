@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dicomcore import Dataset
-from dicomcore.encoding.values import decode
+from dicomcore.encoding.values import decode, encode
+from dicomcore.encoding.writer import element_header
 from dicomcore.vocab.dictionary import tag_for_keyword
 from dicomcore.vocab.vr import vr_name
 
@@ -21,3 +22,25 @@ def read(dataset: Dataset, keyword: str) -> Any:
     _, code, length, offset, _, _ = rows[0]
     raw = bytes(origin.source.view(offset, length))
     return decode(vr_name(code), raw, origin.index.big_endian, origin.charsets)
+
+
+def encode_fresh(dataset: Dataset, explicit: bool, charsets: tuple[str, ...] = ()) -> bytes:
+    """Plain twin of pyx/encoder.pxi: a data set whose elements were assigned, little endian, element after element."""
+    declared = dataset.get("SpecificCharacterSet")
+    if "SpecificCharacterSet" in dataset:
+        charsets = (declared,) if isinstance(declared, str) and declared else tuple(declared or ())
+    out = bytearray()
+    for element in dataset:
+        if element.VR == "SQ":
+            body = bytearray()
+            for item in element.value:
+                inside = encode_fresh(item, explicit, charsets)
+                body += b"\xfe\xff\x00\xe0" + len(inside).to_bytes(4, "little") + inside
+            length = 0xFFFFFFFF if element.value.is_undefined_length else len(body)
+            if element.value.is_undefined_length:
+                body += b"\xfe\xff\xdd\xe0\0\0\0\0"
+        else:
+            body = bytearray(encode(element.VR, element.value, False, charsets))
+            length = len(body)
+        out += element_header(int(element.tag), element.VR, length, explicit=explicit, big_endian=False) + body
+    return bytes(out)
