@@ -134,7 +134,10 @@ class Dataset(Level, Convertible):
         return tags
 
     def __getitem__(self, key: Any) -> Element:
-        element = self._element(parse_tag(key))
+        try:
+            element = self._element(parse_tag(key))
+        except ValueError:  # what is no key is in no data set
+            element = None
         if element is None:
             raise KeyError(key)
         return element
@@ -249,8 +252,9 @@ class Dataset(Level, Convertible):
         self.add(element)
 
     def __delitem__(self, key: Any) -> None:
-        if not self._remove(parse_tag(key)):
+        if key not in self:
             raise KeyError(key)
+        self._remove(parse_tag(key))
 
     def add(self, element: Element) -> None:
         """Set an element; one that belongs to another data set is copied, a sequence with the items that it holds."""
@@ -280,14 +284,13 @@ class Dataset(Level, Convertible):
 
     def pop(self, key: Any, default: Any = _ABSENT) -> Any:
         """Remove an element and answer it."""
-        tag = parse_tag(key)
-        element = self._element(tag)
-        if element is None:
+        if key not in self:
             if default is _ABSENT:
                 raise KeyError(key)
             return default
-        element = restore_element(tag, element.VR, element.value)
-        self._remove(tag)
+        element = self[key]
+        element = restore_element(element.tag, element.VR, element.value)
+        self._remove(int(element.tag))
         return element
 
     def setdefault(self, key: Any, default: Any = None) -> Element:

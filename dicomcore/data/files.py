@@ -19,10 +19,10 @@ from ..encoding.sink import FileSink
 from ..encoding.source import BytesSource, FileSource, Source, open_source
 from ..encoding.stream import Inflater, StreamEnded, StreamSource
 from ..encoding.writer import Lengths
-from ..errors import Issue
+from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
-from ..vocab.tag import parse_tag
+from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .dataset import Dataset
 from .origin import FileState, Origin
@@ -173,6 +173,7 @@ def save_as(
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     uid = wanted.uid if isinstance(wanted, TransferSyntax) else str(wanted)
+    _check_groups(dataset)
     is_plain = lengths is None and group_lengths is None
     is_copy = transfer_syntax(uid).deflated and is_plain and not dataset._is_edited() and dataset._read_syntax() == uid
     chunks = encode_dataset(dataset, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
@@ -202,6 +203,18 @@ def save_as(
         _rebase(dataset, fresh)
         if dataset._meta is not None:
             object.__setattr__(dataset, "_meta", None)
+
+
+def _check_groups(dataset: Dataset) -> None:
+    """Group 0002 in front of a data set would be read back as file meta information, and what is there be lost."""
+    for tag, element in dataset._edits.items():
+        if element is not None and tag >> 16 <= 2:
+            raise EncodingError(
+                f"{element.name} stands in the data set itself",
+                path=format_tag(tag),
+                clause="PS3.10 7.1",
+                hint=f"set file_meta.{element.keyword}" if tag >> 16 == 2 else "it belongs into a command set",
+            )
 
 
 def _rebase(dataset: Dataset, fresh: Dataset) -> None:
