@@ -8,7 +8,7 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint unit sanitize wheel peers bench clean
+.PHONY: help demo dev test lint unit sanitize wheel peers bench fuzz clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,9 @@ peers:  ## the DICOM programs that the tests talk to (Debian; needs root)
 
 bench: $(VENV)/.dev $(VENV)/.kernels  ## all benchmarks beside their peers; NAMES="parse write" picks some
 	$(BIN)/python -m benchmarks $(NAMES)
+
+fuzz: $(VENV)/.dev $(VENV)/.kernels  ## seeded fuzzing with fresh seeds; SECONDS=600 says how long (60)
+	$(BIN)/python -m tests.fuzz $(or $(SECONDS),60)
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info dicomcore/_core/*.so .mypy_cache .ruff_cache .hypothesis

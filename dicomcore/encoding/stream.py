@@ -34,14 +34,15 @@ class StreamEnded(EncodingError):
 
 
 class StreamSource:
-    """A stream as a `Source`. ``size`` is a bound, not the truth: that is known when `StreamEnded` says so."""
+    """A stream as a `Source`. ``size`` is beyond any; the true one is known when `StreamEnded` says so."""
 
-    __slots__ = ("_buffer", "_stream", "head", "name", "size")
+    __slots__ = ("_buffer", "_limit", "_stream", "head", "name", "size")
 
     def __init__(self, stream: Readable, *, limits: Limits = DEFAULT_LIMITS) -> None:
         name = getattr(stream, "name", "")
         self.name = name if isinstance(name, str) else ""
-        self.size = limits.inflated_length
+        self.size = 1 << 62
+        self._limit = limits.inflated_length
         self._stream = stream
         self._buffer = bytearray()
         self._fill(BLOCK_LENGTH)
@@ -50,6 +51,7 @@ class StreamSource:
     def _fill(self, stop: int) -> bool:
         """Read up to ``stop`` or the end."""
         buffer = self._buffer
+        stop = min(stop, self._limit + 1)
         while len(buffer) < stop:
             chunk = self._stream.read(min(stop - len(buffer), _OUTPUT_LENGTH))
             if chunk is None:
@@ -59,15 +61,15 @@ class StreamSource:
             if not chunk:
                 return False
             buffer += chunk
+        if len(buffer) > self._limit:
+            raise LimitExceeded(
+                f"the file-like object holds more than {self._limit} bytes",
+                hint="raise Limits.inflated_length, or hand in a path",
+            )
         return True
 
     def view(self, offset: int, length: int) -> memoryview:
         stop = offset + length
-        if stop > self.size:
-            raise LimitExceeded(
-                f"the file-like object holds more than {self.size} bytes",
-                hint="raise Limits.inflated_length, or hand in a path",
-            )
         if not self._fill(stop):
             raise StreamEnded("the stream ends here", offset=len(self._buffer), clause="PS3.5 7.1.1")
         return memoryview(bytes(self._buffer[offset:stop]))
@@ -81,11 +83,8 @@ class StreamSource:
 
     def whole(self, *, to_end: bool = False) -> BytesSource:
         """What has been read so far, or all there is, as bytes in memory."""
-        if to_end and self._fill(self.size + 1):
-            raise LimitExceeded(
-                f"the file-like object holds more than {self.size} bytes",
-                hint="raise Limits.inflated_length, or hand in a path",
-            )
+        if to_end:
+            self._fill(self.size)
         return BytesSource(bytes(self._buffer), self.name)
 
 
@@ -168,7 +167,7 @@ class Inflater:
         except zlib.error:
             for wbits, kind in ((15, "zlib"), (31, "gzip")):
                 try:
-                    zlib.decompressobj(wbits=wbits).decompress(head, 64)
+                    zlib.decompressobj(wbits=wbits).decompress(head, 1)
                 except zlib.error:
                     continue
                 self._tell(f"the deflated stream is wrapped as {kind} does", start)
