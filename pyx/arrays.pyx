@@ -78,6 +78,21 @@ cdef Py_ssize_t _read_integers(const uint8_t *text, const uint8_t *end, int64_t 
     return at - text
 
 
+def count_values(const uint8_t[::1] text not None) -> tuple:
+    """(values, bytes without the padding behind them) of a value field of text."""
+    cdef Py_ssize_t i, count = 1, length = text.shape[0]
+    cdef const uint8_t *bytes
+    if length == 0:
+        return 0, 0
+    bytes = &text[0]
+    with nogil:
+        while length and (bytes[length - 1] == 0x20 or bytes[length - 1] == 0):
+            length -= 1
+        for i in range(length):
+            count += bytes[i] == 0x5C
+    return count if length else 0, length
+
+
 def read_decimals(const uint8_t[::1] text not None, double[::1] out not None, Py_ssize_t count, Py_ssize_t start) -> tuple:
     """Values from byte ``start`` on into ``out[count:]``: (count, where it stopped, or -1 at the end)."""
     cdef Py_ssize_t stopped = 0

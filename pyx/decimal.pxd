@@ -12,6 +12,28 @@ cdef extern from *:
     static const double dc_powers[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
                                          1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
+    /* The number that up to eight leading digits of the eight bytes at `at` make; answers how many those are. */
+    static inline int dc_digits(const uint8_t *at, uint64_t *number) {
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__GNUC__)
+        uint64_t word, other;
+        int count;
+        memcpy(&word, at, 8);
+        word ^= 0x3030303030303030ull;  /* digits become 0 to 9 */
+        other = (word | (word + 0x0606060606060606ull)) & 0xF0F0F0F0F0F0F0F0ull;
+        count = other ? __builtin_ctzll(other) >> 3 : 8;
+        if (count == 0) { *number = 0; return 0; }
+        word <<= 64 - 8 * count;  /* the digits end the word, zeros lead it */
+        word = (word & 0x0F0F0F0F0F0F0F0Full) * 2561 >> 8;
+        word = (word & 0x00FF00FF00FF00FFull) * 6553601 >> 16;
+        *number = (word & 0x0000FFFF0000FFFFull) * 42949672960001ull >> 32;
+        return count;
+    #else
+        *number = 0;
+        return 0;  /* one digit after the other, then */
+    #endif
+    }
+    static const uint64_t dc_tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
     /* round-half-even(mantissa * 5^power / 2^shift); power 0 to 15, shift 1 to 127 */
     static inline uint64_t dc_scaled(uint64_t mantissa, int power, int shift) {
         static const uint64_t fives[16] = {1ull, 5ull, 25ull, 125ull, 625ull, 3125ull, 15625ull, 78125ull, 390625ull,
@@ -28,6 +50,8 @@ cdef extern from *:
         uint32_t start
         uint32_t stop
     const double *dc_powers
+    const uint64_t *dc_tens
+    int dc_digits(const uint8_t *at, uint64_t *number) noexcept nogil
     uint64_t dc_scaled(uint64_t mantissa, int power, int shift) noexcept nogil
 
 
@@ -35,15 +59,17 @@ cdef inline int parse_decimal(const uint8_t **position, const uint8_t *end, doub
     """1 and the nearest double for a plain decimal at ``position``, which moves behind it; 0 leaves it to the caller."""
     cdef const uint8_t *at = position[0]
     cdef const uint8_t *first
-    cdef uint64_t digits = 0
+    cdef uint64_t digits = 0, part = 0
     cdef uint32_t digit
     cdef Py_ssize_t count
-    cdef int exponent = 0, given = 0
+    cdef int exponent = 0, given = 0, at_once
     cdef bint negative = False, exponent_negative = False
     if at < end and (at[0] == 45 or at[0] == 43):
         negative = at[0] == 45
         at += 1
     first = at
+    if end - at >= 8:
+        at += dc_digits(at, &digits)
     while at < end:
         digit = <uint32_t>at[0] - 48
         if digit > 9:
@@ -54,6 +80,10 @@ cdef inline int parse_decimal(const uint8_t **position, const uint8_t *end, doub
     if at < end and at[0] == 46:
         at += 1
         first = at
+        if end - at >= 8:
+            at_once = dc_digits(at, &part)
+            digits = digits * dc_tens[at_once] + part
+            at += at_once
         while at < end:
             digit = <uint32_t>at[0] - 48
             if digit > 9:

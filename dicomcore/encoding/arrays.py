@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.arrays import read_decimals, read_integers, write_decimals, write_integers
+from .._core.arrays import count_values, read_decimals, read_integers, write_decimals, write_integers
 from ..errors import EncodingError
 from .values import format_decimal
 
@@ -35,7 +35,7 @@ def decode_array(vr: str, raw: bytes | memoryview, big_endian: bool = False) -> 
     if vr not in ARRAY_TYPES:
         raise EncodingError(f"values of {vr} are no numbers", clause=f"PS3.5 6.2 {vr}")
     if vr in ("DS", "IS"):
-        return _decode_text(vr, bytes(raw).rstrip(b" \0"))
+        return _decode_text(vr, raw)
     form = np.dtype(ARRAY_TYPES[vr])
     if len(raw) % form.itemsize:
         raise EncodingError(
@@ -45,12 +45,17 @@ def decode_array(vr: str, raw: bytes | memoryview, big_endian: bool = False) -> 
     return values.astype(form) if form.itemsize > 1 and big_endian != (sys.byteorder == "big") else values
 
 
-def _decode_text(vr: str, text: bytes) -> NDArray[Any]:
-    if not text:
-        return np.empty(0, ARRAY_TYPES[vr])
-    values: NDArray[Any] = np.empty(text.count(b"\\") + 1, ARRAY_TYPES[vr])
+def _decode_text(vr: str, raw: bytes | memoryview) -> NDArray[Any]:
+    total, length = count_values(raw)
+    values: NDArray[Any] = np.empty(total, ARRAY_TYPES[vr])
+    if not total:
+        return values
     read, convert = (read_decimals, float) if vr == "DS" else (read_integers, int)
-    count, at = read(text, values, 0, 0)
+    field = memoryview(raw)[:length]
+    count, at = read(field, values, 0, 0)
+    if at < 0:
+        return values
+    text = bytes(field)
     while at >= 0:  # one that the kernel leaves: more digits than a word holds, or no number at all
         stop = text.find(b"\\", at)
         one = text[at : stop if stop >= 0 else len(text)]

@@ -1,4 +1,4 @@
-"""Plain twin of pyx/arrays.pyx and pyx/decimal.pxd: numeric strings by `float`, decimals by exact rational arithmetic."""
+"""Plain twin of pyx/arrays.pyx and pyx/decimal.pxd: strings by `float`, decimals by exact rational arithmetic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_integers(text: str) -> list[int]:
 
 
 def format_decimal(value: float) -> str | None:
-    """What Python shows where that fits 16 characters, else the nearest decimal that does; None beyond plain numbers."""
+    """What Python shows where that fits 16 characters, else the nearest that does; None beyond plain numbers."""
     if value and not 1e-4 <= abs(value) < 1e14:
         return None
     shown = repr(value)
