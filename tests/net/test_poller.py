@@ -90,3 +90,16 @@ def test_a_wait_ends_with_the_socket_the_bell_or_the_time(
     other.send(b"x")
     assert waiter.wait(one.fileno(), read=True, write=False, timeout=PATIENCE)
     bell.close()
+
+
+def test_one_waiter_for_many_sockets_in_turn(facilities: Facilities, pair: tuple[socket.socket, socket.socket]) -> None:
+    """What was waited for before does not end a wait for something else."""
+    one, other = pair
+    waiter = Waiter(facilities)
+    assert waiter.wait(one.fileno(), read=False, write=True, timeout=PATIENCE)
+    assert not waiter.wait(one.fileno(), read=True, write=False, timeout=0.001)
+    one.send(b"x")
+    assert waiter.wait(other.fileno(), read=True, write=False, timeout=PATIENCE)
+    assert not waiter.wait(one.fileno(), read=True, write=False, timeout=0.001)
+    other.send(b"y")
+    assert waiter.wait(one.fileno(), read=True, write=True, timeout=PATIENCE)

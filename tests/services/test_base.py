@@ -48,6 +48,8 @@ def test_routes_and_refusals() -> None:
     [answer] = Run(router.handle(request, ServiceContext())).responses
     reply = answer.command(request.command)
     assert (reply.Status, reply.ErrorComment, reply.MessageIDBeingRespondedTo) == (7, "seven", 1)
+    echo = asked("C-ECHO-RQ", VERIFICATION)
+    assert [router.start(each, ServiceContext())[1] for each in (echo, request)] == [True, False]
     assert (answer.is_pending, Response(0xFF00).is_pending) == (False, True)
 
 

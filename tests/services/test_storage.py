@@ -603,3 +603,16 @@ def test_sink_of_a_folder_is_a_file_sink(tmp_path: Path) -> None:
     sink = FolderStore(tmp_path).create(NewInstance(RT_PLAN, INSTANCE, IMPLICIT))
     assert isinstance(sink, FileSink)
     sink.discard()
+
+
+def test_prompt_is_a_folder_that_is_not_synced_and_tells_nobody(tmp_path: Path) -> None:
+    """Anything else may take its time, so that the driver has to look out for the peer meanwhile."""
+    assert StorageSCP(tmp_path).prompt
+    assert not StorageSCP(tmp_path, durability="power").prompt
+    assert not StorageSCP(tmp_path, on_stored=lambda stored: None).prompt
+
+    class Store:
+        def create(self, instance: NewInstance, /) -> Sink:
+            raise AssertionError
+
+    assert not StorageSCP(Store()).prompt
