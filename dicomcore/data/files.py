@@ -277,7 +277,13 @@ def freeze(dataset: Dataset) -> tuple[bytes, str, tuple[str, ...], bytes | None]
     has_meta = dataset._meta is not None or (origin is not None and origin.parent is None)
     charsets = origin.charsets if origin is not None and origin.parent is not None else ()
     meta = encode_group(dataset.file_meta) if has_meta and len(dataset.file_meta) else None
-    chunks = encode_dataset(dataset, uid, charsets=charsets)
+    try:
+        chunks = encode_dataset(dataset, uid, charsets=charsets)
+    except EncodingError:  # text that waits for a character set, such as that of the level where an item will go
+        if charsets or dataset._charsets():
+            raise
+        charsets = ("ISO_IR 192",)
+        chunks = encode_dataset(dataset, uid, charsets=charsets)
     return b"".join(iter_bytes(chunks)), uid, charsets, meta
 
 

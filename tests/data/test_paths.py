@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 
 from dicomcore import Dataset, dcmread, diff, walk
+from dicomcore.errors import EncodingError
 from dicomcore.vocab.tag import format_tag
 from tests.data.models import datasets
 
@@ -152,6 +153,23 @@ def test_copies_and_pickles_are_equal(ds: Dataset) -> None:
         assert twin == ds
         assert diff(twin, ds) == []
         assert twin.to_xml() == ds.to_xml()
+
+
+def test_text_that_waits_for_a_character_set_is_pickled() -> None:
+    ds = Dataset({"SpecificCharacterSet": "ISO_IR 192", "BeamSequence": [Dataset({"BeamName": "山"})]})
+    item = pickle.loads(pickle.dumps(ds.BeamSequence[0]))
+    assert item == ds.BeamSequence[0]
+    ds.BeamSequence[0] = item
+    file = BytesIO()
+    ds.save_as(file)
+    assert dcmread(file.getvalue()).BeamSequence[0].BeamName == "山"
+    ds = pickle.loads(pickle.dumps(dcmread(file.getvalue())))
+    assert pickle.loads(pickle.dumps(ds.BeamSequence[0])).BeamName == "山"
+    undeclared = Dataset({"PatientID": "ü"})
+    assert pickle.loads(pickle.dumps(undeclared)) == undeclared
+    declared = Dataset({"SpecificCharacterSet": "ISO_IR 100", "PatientID": "山"})
+    with pytest.raises(EncodingError):
+        pickle.dumps(declared)
 
 
 @given(datasets(), datasets())
