@@ -40,7 +40,7 @@ def _dcmtk(question: str, data: bytes, count: int) -> Callable[[], AbstractConte
             path.write_bytes(data)
 
             def run() -> Sample:
-                argv = [program, question, path, str(count)]
+                argv = [str(program), question, str(path), str(count)]
                 done = subprocess.run(argv, capture_output=True, text=True, check=True)
                 seconds, cpu, _ = done.stdout.split()
                 return Sample(float(seconds), float(cpu))

@@ -17,6 +17,7 @@ __all__ = ["LATE", "late"]
 
 LATE: Mapping[str, str] = MappingProxyType(
     {
+        "conformed": "dicomcore.data.conform:conformed",
         "as_array": "dicomcore.data.arrays:as_array",
         "dump": "dicomcore.data.dump:dump",
         "encode_dataset": "dicomcore.data.writer:encode_dataset",

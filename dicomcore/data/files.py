@@ -24,6 +24,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from ._late import late
 from .dataset import Dataset
 from .origin import FileState, Origin
 from .part10 import Layout, read_layout
@@ -163,6 +164,7 @@ def save_as(
     replace: bool = True,
     lengths: Lengths | None = None,
     group_lengths: bool | None = None,
+    conform: bool = False,
 ) -> None:
     """Write a Part 10 file, or to anything with a ``write`` method. The data set goes on from where it was read.
 
@@ -170,16 +172,18 @@ def save_as(
     A file that is replaced keeps its permissions; a symbolic link stays one, and what it leads to is replaced.
     FileExistsError with ``replace=False`` when the name is taken. ``lengths`` ("defined", "undefined") and
     ``group_lengths`` are those of `writer.encode_dataset`; a deflated data set is deflated as it is written.
+    ``conform`` mends the faulty values that else are written as they were read (see `dicomcore.data.conform`).
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     uid = wanted.uid if isinstance(wanted, TransferSyntax) else str(wanted)
     _check_groups(dataset)
+    written = late("conformed")(dataset) if conform else dataset
     is_plain = lengths is None and group_lengths is None
-    is_copy = transfer_syntax(uid).deflated and is_plain and not dataset._is_edited() and dataset._read_syntax() == uid
-    chunks = encode_dataset(dataset, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
+    is_copy = transfer_syntax(uid).deflated and is_plain and not written._is_edited() and dataset._read_syntax() == uid
+    chunks = encode_dataset(written, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
     deflates = transfer_syntax(uid).deflated and not is_copy
     views = iter_deflated(chunks) if deflates else iter_bytes(chunks)
-    head = encode_head(dataset, uid)
+    head = encode_head(written, uid)
     if hasattr(path, "write"):
         path.write(head)
         for view in views:
