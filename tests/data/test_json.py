@@ -70,7 +70,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") ->
 
 
 def is_empty(row: dict[str, Any]) -> bool:
-    nothing = (None, "", {}, {"Alphabetic": ""})
+    nothing: tuple[Any, ...] = (None, "", {}, {"Alphabetic": ""})
     return not row.get("InlineBinary") and all(value in nothing for value in row.get("Value", []))
 
 
