@@ -26,6 +26,7 @@ from .scan import DONE, Scanner
 cdef enum:
     LONGEST = 1 << 16  # of the values that are copied here
     VR_SQ = 0x5351
+    VR_SS = 0x5353
     VR_UN = 0x554E
     UNDEFINED = 0xFFFFFFFF
 
@@ -251,6 +252,8 @@ cdef class Place:
         if PyList_GET_SIZE(faults):
             return None
         if type(value) is _many:
+            if row.vr == VR_SS and row.tag >> 16 == 0x0028 and value[0] < 0:
+                return None  # it may be a LUT Descriptor, whose first value is never negative
             keeper = <Keeper>Keeper.__new__(Keeper)
             keeper.level = level
             keeper.tag = tag

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from ..encoding.text import fitting_charsets
 from ..encoding.values import DS, IS, decode, format_decimal
 from ..encoding.vrs import UNDEFINED_LENGTH
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import TEXT_VRS
+from .origin import CHARSET, TEXT_VRS
 
-__all__ = ["conformed", "mended"]
+__all__ = ["conformed", "fit_charset", "mended"]
 
 _LONGEST = {"DS": 16, "IS": 12}
 _BULK = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
@@ -46,6 +47,32 @@ def conformed(dataset: Dataset) -> Dataset:
                 elif value is not None:
                     level._store(Element._of(level, tag, element.VR, value))
     return copy
+
+
+def fit_charset(dataset: Dataset) -> tuple[str, ...]:
+    """Declare a character set that holds all text, and answer its terms: the declared one where that does.
+
+    Else it is the first single-byte set that does, or UTF-8 (PS3.3 C.12.1.1.2). Without it, text that the declared set
+    does not have is refused when it is written. Items that declare a set of their own are seen to by themselves.
+    """
+    texts: list[str] = []
+    levels = [dataset]
+    while levels:
+        for element in levels.pop():
+            value = element.value
+            if element.VR == "SQ":
+                for item in value:
+                    if CHARSET in item:
+                        fit_charset(item)
+                    else:
+                        levels.append(item)
+            elif element.VR in TEXT_VRS and value:
+                texts += [value] if isinstance(value, str) else value
+    declared = dataset._charsets()
+    terms = fitting_charsets(texts, declared)
+    if terms != declared:
+        dataset._assign(CHARSET, list(terms))
+    return terms
 
 
 def mended(vr: str, raw: bytes) -> bytes | None:

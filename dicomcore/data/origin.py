@@ -26,6 +26,8 @@ from .part10 import Layout
 __all__ = ["FileState", "Origin", "as_charsets", "in_order"]
 
 CHARSET = 0x00080005
+# The first value counts entries, so it is unsigned even where the VR is SS (PS3.3 C.7.6.3.1.5, C.11.1.1.1)
+LUT_DESCRIPTORS = frozenset([0x00281101, 0x00281102, 0x00281103, 0x00283002])
 PIXEL_REPRESENTATION = 0x00280103
 _SWAP_TYPES = {2: "H", 4: "I", 8: "Q"}
 PLAIN_VRS: Mapping[int, str] = {vr_code(code): code for code in VRS if code not in ("SQ", "UN")}
@@ -161,6 +163,8 @@ class Origin(Place):
         """The decoded value; what is wrong with it goes to the issues of the root."""
         faults: list[Issue] = []
         value = decode(vr, raw, self.big_endian, self.charsets, faults)
+        if vr == "SS" and tag in LUT_DESCRIPTORS and isinstance(value, list) and value[0] < 0:
+            value[0] += 1 << 16
         for fault in faults:
             self.report(Issue(fault.message, self.offset_of(tag), self.path_of(tag), fault.clause))
         return value

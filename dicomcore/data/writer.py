@@ -35,7 +35,7 @@ from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import CHARSET, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
+from .origin import CHARSET, LUT_DESCRIPTORS, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
 __all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes", "iter_deflated"]
@@ -470,6 +470,8 @@ class _Writer:
         return self.value(tag, vr, self.text(vr, value, scope, tag))
 
     def text(self, vr: str, value: object, scope: _Scope, tag: int) -> bytes:
+        if vr == "SS" and tag in LUT_DESCRIPTORS and isinstance(value, list) and value and 0x7FFF < value[0] <= 0xFFFF:
+            value = [value[0] - 0x10000, *value[1:]]
         try:
             return encode(vr, value, self.big_endian, scope.charsets)
         except EncodingError as error:

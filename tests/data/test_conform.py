@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from dicomcore import Dataset, dcmread
-from dicomcore.data.conform import mended
+from dicomcore.data.conform import fit_charset, mended
 from dicomcore.data.files import read_dataset
 from dicomcore.encoding.writer import encode_element
+from dicomcore.errors import EncodingError
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
 
@@ -96,3 +97,30 @@ def test_what_is_sound_stays_byte_for_byte(pydicom_files: list[Path]) -> None:
             once.save_as(again, conform=True)
             assert out.getvalue() == again.getvalue()
             assert once == ds
+
+
+def test_a_character_set_that_holds_the_text() -> None:
+    ds, item = Dataset(), Dataset()
+    ds.PatientName = "Smith^John"
+    ds.ReferencedStudySequence = [item]
+    assert fit_charset(ds) == ()
+    for text, terms in (("Müller", ("ISO_IR 100",)), ("Иванов", ("ISO_IR 144",)), ("日本 é", ("ISO_IR 192",))):
+        item.PatientName = text
+        if terms != ("ISO_IR 100",):
+            with pytest.raises(EncodingError, match="SpecificCharacterSet"):
+                ds.to_bytes()
+        assert fit_charset(ds) == terms
+        assert read_dataset(ds.to_bytes(), EXPLICIT_LE.uid).ReferencedStudySequence[0].PatientName == text
+    item.SpecificCharacterSet = "ISO_IR 100"
+    fit_charset(ds)
+    assert item.SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_a_lut_descriptor_counts_its_entries() -> None:
+    raw = b"\0\x80\xff\xff\x10\0"
+    data = encode_element(0x00283002, "SS", raw, explicit=True, big_endian=False)
+    for keyword in (True, False):
+        ds = read_dataset(data, EXPLICIT_LE.uid)
+        assert (ds.LUTDescriptor if keyword else ds[0x00283002].value) == [32768, -1, 16]
+        ds[0x00283002].value = list(ds.LUTDescriptor)
+        assert ds.to_bytes() == data
