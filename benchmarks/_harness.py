@@ -20,6 +20,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -360,4 +361,7 @@ def machine() -> str:
         pass
     load = os.getloadavg()[0]
     busy = f"; load {load:.1f}: not a quiet machine" if load > 0.5 else ""
-    return f"{os.cpu_count()} cores of {model}; CPython {platform.python_version()}; {platform.system()}{busy}"
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""  # an interpreter without PGO is a third slower
+    plain = " (built without PGO)" if options and "--enable-optimizations" not in options else ""
+    python = f"CPython {platform.python_version()}{plain}"
+    return f"{os.cpu_count()} cores of {model}; {python}; {platform.system()}{busy}"
