@@ -30,7 +30,7 @@ _FAULTS = {
     2: ("{available} bytes at the end are too few for an element; left out", "PS3.5 7.1"),
     3: ("{tag} has the odd length {claimed}", "PS3.5 7.1.1"),
     4: ("{tag} is out of order or repeated", "PS3.5 7.1"),
-    5: ("{tag} has the unknown VR {vr!r}; read with a 16-bit length", "PS3.5 6.2"),
+    5: ("{tag} has the unknown VR {vr!r}; read by what is known of its tag", "PS3.5 6.2"),
     6: ("{tag} has no VR in an explicit VR data set; read with a 32-bit length", "PS3.5 7.1.2"),
     7: ("stray {tag}; left out", "PS3.5 7.5"),
     8: ("{tag} stands where an item or a delimiter has to", "PS3.5 7.5"),
