@@ -74,7 +74,7 @@ def serve_command(
             "bytes": object_.length,
             "calling": object_.calling_ae,
         }
-        with suppress(BrokenPipeError):  # who read our lines has left; what is stored is stored all the same
+        with suppress(OSError):  # who read our lines has left, or their disk is full; what is stored is stored
             if as_json:
                 print_json(row)
             else:

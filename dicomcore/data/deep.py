@@ -8,6 +8,8 @@ from itertools import chain
 from typing import Any
 
 from .._core.level import Level
+from ..errors import LimitExceeded
+from ..vocab.tag import format_tag
 from .element import Element
 from .sequence import Sequence
 
@@ -31,16 +33,24 @@ def is_edited(dataset: Any) -> bool:
 
 
 def iter_all(dataset: Any) -> Iterator[Element]:
-    """Every element, those of items after the sequence that holds them."""
+    """Every element, those of items after the sequence that holds them. LimitExceeded when one contains itself."""
     levels = [iter(dataset)]
+    opened: list[int] = []  # the sequences that lead to the innermost level
+    known = set(opened)
     while levels:
         for element in levels[-1]:
             yield element
             if element.VR == "SQ" and len(element.value):
+                if id(element.value) in known:
+                    raise LimitExceeded("a data set contains itself", path=format_tag(element.tag), clause="PS3.5 7.5")
+                opened.append(id(element.value))
+                known.add(opened[-1])
                 levels.append(chain.from_iterable(element.value))
                 break
         else:
             levels.pop()
+            if opened:
+                known.discard(opened.pop())
 
 
 def copy_deep(dataset: Any, memo: dict[int, Any]) -> Any:

@@ -212,7 +212,8 @@ class _Writer:
         origin = dataset._origin
         inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
         extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
-        if origin is None and keep is None and not self.big_endian and self.lengths is self.group_lengths is None:
+        as_kept = self.lengths is None and self.group_lengths is None
+        if origin is None and keep is None and not self.big_endian and as_kept:
             return self.fresh(dataset, scope)
         if origin is None:
             edits = {**dataset._edits, **extra}

@@ -126,3 +126,13 @@ def test_an_item_that_contains_itself_is_refused() -> None:
         with pytest.raises(LimitExceeded):
             step(dataset)
     assert copy.deepcopy(dataset).ContentSequence[0].ContentSequence[0].ContentSequence
+
+
+def test_a_data_set_that_contains_itself_is_not_walked_for_ever() -> None:
+    outer, inner = Dataset(), Dataset()
+    inner.PatientID = "1"
+    outer.BeamSequence = [inner, inner]  # the same item twice is no loop
+    assert len(list(outer.iterall())) == 3
+    inner.BeamSequence = [outer]
+    with pytest.raises(LimitExceeded, match="contains itself"):
+        outer.check()
