@@ -20,6 +20,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -361,5 +362,7 @@ def machine() -> str:
     load = os.getloadavg()[0]
     busy = f"; load {load:.1f}: not a quiet machine" if load > 0.5 else ""
     # Which build it is matters: one without profile-guided optimisation takes a third more CPU.
-    python = f"CPython {platform.python_version()} at {os.path.realpath(sys.executable)}"
+    options = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    build = "with" if "--enable-optimizations" in options else "without"
+    python = f"CPython {platform.python_version()} configured {build} --enable-optimizations"
     return f"{os.cpu_count()} cores of {model}; {python}; {platform.system()}{busy}"

@@ -278,6 +278,13 @@ def enhanced_header(syntax: str = EXPLICIT, frames: int = 1000, *, delimited: bo
     return _file(dataset, syntax)
 
 
+def more_frames(header: bytes, times: int) -> bytes:
+    """An explicit little endian `enhanced_header` of defined lengths with its items repeated: quick for many frames."""
+    start = header.index(b"\x00\x52\x30\x92SQ\0\0") + 12  # the last element of the data set
+    items = header[start:] * times
+    return header[: start - 4] + len(items).to_bytes(4, "little") + items
+
+
 def _undefine(dataset: Any) -> None:
     for element in dataset:
         if element.VR == "SQ":

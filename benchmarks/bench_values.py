@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._harness import OWN, ROOT, Contest, Missing, Run, Sample, child_python, plain, ram_folder
-from benchmarks._inputs import EXPLICIT, ct, enhanced_header, flat_elements, structure_set
+from benchmarks._inputs import EXPLICIT, ct, enhanced_header, flat_elements, more_frames, structure_set
 
 HERE = Path(__file__).resolve().parent
 Entrants = dict[str, Callable[[], AbstractContextManager[Run]]]
@@ -214,7 +214,7 @@ def _encode(name: str, title: str, data: bytes, count: int) -> Contest:
 
 
 def enhanced_open() -> Contest:
-    data = enhanced_header(EXPLICIT, 10_000)
+    data = more_frames(enhanced_header(EXPLICIT), 10)
 
     def own() -> None:
         from dicomcore import dcmread
