@@ -39,6 +39,7 @@ __all__ = [
     "Run",
     "Sample",
     "child_python",
+    "dcmtk_program",
     "dicom_tool",
     "markdown",
     "measure",
@@ -296,6 +297,20 @@ def dicom_tool(name: str) -> str:
     if path is None:
         raise Missing(f"{name} is not installed: apt-get install dcmtk")
     return path
+
+
+def dcmtk_program(name: str) -> Path:
+    """An opponent in C++, ``<name>.cc`` beside this file, compiled once against the installed libdcmtk."""
+    source, program = Path(__file__).with_name(f"{name}.cc"), ROOT / "build" / "benchmarks" / name
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return program
+    compiler = shutil.which("g++")
+    if compiler is None or not Path("/usr/include/dcmtk/dcmdata/dctk.h").exists():
+        raise Missing("apt-get install g++ libdcmtk-dev")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    libraries = ["-ldcmdata", "-loflog", "-lofstd"]
+    subprocess.run([compiler, "-O2", "-o", program, source, *libraries], check=True, capture_output=True)
+    return program
 
 
 @contextmanager

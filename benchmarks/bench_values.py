@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import OWN, ROOT, Contest, Missing, Run, Sample, child_python, plain, ram_folder
+from benchmarks._harness import OWN, Contest, Missing, Run, Sample, child_python, dcmtk_program, plain, ram_folder
 from benchmarks._inputs import EXPLICIT, ct, enhanced_header, flat_elements, more_frames, structure_set
 
-HERE = Path(__file__).resolve().parent
 Entrants = dict[str, Callable[[], AbstractContextManager[Run]]]
-
-
-def _program() -> Path:
-    """The opponent in C++, compiled once against the installed libdcmtk."""
-    source, program = HERE / "dcmtk_values.cc", ROOT / "build" / "benchmarks" / "dcmtk_values"
-    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
-        return program
-    compiler = shutil.which("g++")
-    if compiler is None or not Path("/usr/include/dcmtk/dcmdata/dctk.h").exists():
-        raise Missing("apt-get install g++ libdcmtk-dev")
-    program.parent.mkdir(parents=True, exist_ok=True)
-    libraries = ["-ldcmdata", "-loflog", "-lofstd"]
-    subprocess.run([compiler, "-O2", "-o", program, source, *libraries], check=True, capture_output=True)
-    return program
 
 
 def _dcmtk(question: str, data: bytes, count: int) -> Callable[[], AbstractContextManager[Run]]:
     @contextmanager
     def entrant() -> Iterator[Run]:
-        program = _program()
+        program = dcmtk_program("dcmtk_values")
         with ram_folder() as folder:
             path = folder / "object.dcm"
             path.write_bytes(data)

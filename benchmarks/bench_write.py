@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
-from pathlib import Path
 
 from benchmarks._floor import floor
-from benchmarks._harness import OWN, ROOT, Contest, Missing, Run, Sample, plain, ram_folder
+from benchmarks._harness import OWN, Contest, Run, Sample, dcmtk_program, plain, ram_folder
 from benchmarks._inputs import EXPLICIT, IMPLICIT, ct, enhanced_header, structure_set
-
-HERE = Path(__file__).resolve().parent
-
-
-def _dcmtk_program() -> Path:
-    """The opponent in C++, compiled once against the installed libdcmtk."""
-    source, program = HERE / "dcmtk_reencode.cc", ROOT / "build" / "benchmarks" / "dcmtk_reencode"
-    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
-        return program
-    compiler = shutil.which("g++")
-    if compiler is None or not Path("/usr/include/dcmtk/dcmdata/dctk.h").exists():
-        raise Missing("apt-get install g++ libdcmtk-dev")
-    program.parent.mkdir(parents=True, exist_ok=True)
-    libraries = ["-ldcmdata", "-loflog", "-lofstd"]
-    subprocess.run([compiler, "-O2", "-o", program, source, *libraries], check=True, capture_output=True)
-    return program
 
 
 class _Target:
@@ -90,7 +72,7 @@ def _reencode(name: str, title: str, data: bytes, syntax: str, count: int) -> Co
 
     @contextmanager
     def dcmtk() -> Iterator[Run]:
-        program = _dcmtk_program()
+        program = dcmtk_program("dcmtk_reencode")
         with ram_folder() as folder:
             path = folder / "object.dcm"
             path.write_bytes(data)

@@ -27,25 +27,30 @@ class Convertible:
         self, bulk_data: Callable[[Element], str | None] | None = None, threshold: int = 1024
     ) -> dict[str, Any]:
         """The DICOM JSON model (PS3.18 annex F) as a dict."""
-        return late("to_json_dict")(self, bulk_data, threshold)  # type: ignore[no-any-return]
+        model: dict[str, Any] = late("to_json_dict")(self, bulk_data, threshold)
+        return model
 
     def to_json(self, bulk_data: Callable[[Element], str | None] | None = None, threshold: int = 1024) -> str:
         """The DICOM JSON model as text."""
-        return late("to_json")(self, bulk_data, threshold)  # type: ignore[no-any-return]
+        text: str = late("to_json")(self, bulk_data, threshold)
+        return text
 
     @classmethod
     def from_json(cls, model: str | bytes | Mapping[str, Any], bulk_data: Callable[[str], Any] | None = None) -> Self:
         """A data set from the DICOM JSON model."""
-        return late("from_json")(model, bulk_data)  # type: ignore[no-any-return]
+        dataset: Self = late("from_json")(model, bulk_data)
+        return dataset
 
     def to_xml(self, bulk_data: Callable[[Element], str | None] | None = None, threshold: int = 1024) -> str:
         """The Native DICOM Model (PS3.19 annex A.1) as text."""
-        return late("to_xml")(self, bulk_data, threshold)  # type: ignore[no-any-return]
+        text: str = late("to_xml")(self, bulk_data, threshold)
+        return text
 
     @classmethod
     def from_xml(cls, document: Any, bulk_data: Callable[[str], Any] | None = None) -> Self:
         """A data set from the Native DICOM Model: text, bytes, or a file that is read block by block."""
-        return late("from_xml")(document, bulk_data)  # type: ignore[no-any-return]
+        dataset: Self = late("from_xml")(document, bulk_data)
+        return dataset
 
     def to_pydicom(self) -> Any:
         """The same as a pydicom Dataset (a FileDataset's ``file_meta`` included)."""
@@ -54,7 +59,9 @@ class Convertible:
     @classmethod
     def from_pydicom(cls, dataset: Any) -> Self:
         """The same as a pydicom Dataset, its ``file_meta`` included when it has one."""
-        return late("from_pydicom")(dataset)  # type: ignore[no-any-return]
+        converted: Self = late("from_pydicom")(dataset)
+        return converted
 
     def _repr_html_(self) -> str:
-        return late("to_html")(self)  # type: ignore[no-any-return]
+        text: str = late("to_html")(self)
+        return text

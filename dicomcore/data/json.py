@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -152,8 +153,7 @@ def from_json_array(model: Any, bulk_data: BulkReader | None = None, limits: Lim
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise EncodingError(f"{twice!r:.40} is there twice in one object", clause=_CLAUSE)
     return found
 

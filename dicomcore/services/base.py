@@ -5,8 +5,8 @@
 - a yielded `Response` is sent (``response.command(request.command)`` builds its command set); a Pending one leaves the
   operation open, and the generator ends after the final one;
 - a yielded effect is performed and answered with ``send``. `Receive` streams the body of the request into a sink and is
-- a yielded effect is performed and answered with ``send``. `Receive` streams the request's body into a sink and is
-  the exception over in ``Received.error``. `Call` runs blocking work on a worker and answers its result, or throws its
+  answered when the body is over; a sink that refuses is written to no more, the rest is drained, and its exception
+  handed over in ``Received.error``. `Call` runs blocking work on a worker and answers its result, or throws its
   exception into the generator;
 - a body that no `Receive` asked for is drained before the first response is sent;
 - when the association ends first, the driver closes the generator (GeneratorExit): what was begun is taken back there;
