@@ -98,7 +98,7 @@ class Exchange:
         "_last_id",
         "_limits",
         "_performing",
-        "_window",
+        "_windows",
     )
 
     def __init__(self, association: Carrier, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -110,19 +110,39 @@ class Exchange:
         self._gathered = bytearray()
         self._gathering: int | None = None  # context of a command whose last fragment is not here yet
         self._body_context: int | None = None  # context of a data set whose last fragment is not here yet
-        self._window = 0  # not asked for yet
+        self._windows: tuple[int, int] | None = None  # not asked for yet
+
+    @property
+    def negotiated(self) -> Negotiated:
+        """What the association agreed on; LocalProtocolError before that."""
+        agreed = self._association.negotiated
+        if agreed is None:
+            raise LocalProtocolError("nothing is agreed yet", clause="PS3.8 7.1")
+        return agreed
+
+    @property
+    def requestor(self) -> bool:
+        """Whether this side asked for the association."""
+        return self._association.requestor
 
     @property
     def window(self) -> int:
         """How many of our requests may be open at a time, as negotiated (PS3.7 D.3.3.3), within `Limits`."""
-        if not self._window:
-            agreed = self._association.negotiated
-            if agreed is None:
-                return 1
-            cap = self._limits.operations_window
-            invoked, performed = agreed.window  # counted from the association requestor's side
-            self._window = min((invoked if self._association.requestor else performed) or cap, cap)
-        return self._window
+        return (self._windows or self._agree())[0]
+
+    @property
+    def performing_window(self) -> int:
+        """How many of the peer's requests may be open at a time, alike."""
+        return (self._windows or self._agree())[1]
+
+    def _agree(self) -> tuple[int, int]:
+        agreed = self._association.negotiated
+        if agreed is None:
+            return 1, 1
+        cap = self._limits.operations_window
+        invoked, performed = (min(count or cap, cap) for count in agreed.window)  # from the requestor's side
+        self._windows = (invoked, performed) if self._association.requestor else (performed, invoked)
+        return self._windows
 
     @property
     def invoked(self) -> Mapping[int, tuple[int, int]]:

@@ -7,7 +7,8 @@ is an argument of the call.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from dicomcore.data.dataset import Dataset
@@ -19,7 +20,7 @@ from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.services.base import Router, ServiceProvider
 from dicomcore.services.storage import Transcoder, contexts_for_files
-from dicomcore.ul import Acceptance, AsyncWindow, is_ae_title, propose
+from dicomcore.ul import Acceptance, AsyncWindow, RoleSelection, is_ae_title, propose
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from dicomcore.vocab.uids import is_valid_uid
@@ -64,6 +65,8 @@ class AE:
         called_ae: str = "ANY-SCP",
         contexts: Iterable[Context] | Context | None = None,
         window: int = 1,
+        services: Iterable[ServiceProvider] = (),
+        roles: Iterable[RoleSelection] = (),
         limits: Limits | None = None,
     ) -> Association:
         """Connect and agree on an association; use it in a ``with`` block.
@@ -78,9 +81,19 @@ class AE:
             calling_ae=self.title,
             called_ae=called_ae,
             max_pdu_length=limits.pdu_length,
-            window=None if window == 1 else AsyncWindow(window, 1),
+            roles=roles,
+            window=None if window == 1 else AsyncWindow(window, window),
         )
-        return Association.open(host, port, request, limits, self._facilities, self._transcoder)
+        return Association.open(
+            host,
+            port,
+            request,
+            limits,
+            self._facilities,
+            self._transcoder,
+            services=services,
+            associate=self.associate,
+        )
 
     def serve(
         self,
@@ -89,6 +102,8 @@ class AE:
         services: Iterable[ServiceProvider],
         host: str = "",
         workers: int = 8,
+        window: int = 1,
+        roles: Mapping[str, tuple[bool, bool]] = MappingProxyType({}),
         require_called_ae: bool = False,
         allowed_calling: Sequence[str] = (),
         limits: Limits | None = None,
@@ -104,6 +119,8 @@ class AE:
             ae_title=self.title,
             supported=Router(services).supported,
             max_pdu_length=limits.pdu_length,
+            window=AsyncWindow(window, window),
+            roles=roles,
             require_called_ae=require_called_ae,
             allowed_calling=tuple(allowed_calling),
         )
@@ -115,6 +132,7 @@ class AE:
             workers=workers,
             limits=limits,
             facilities=self._facilities,
+            associate=self.associate,
         )
 
 

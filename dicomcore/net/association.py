@@ -11,21 +11,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.part10 import FileHeader
-from dicomcore.dimse.command import response
-from dicomcore.dimse.exchange import Fragment, RequestReceived, ResponseReceived
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
     AssociationAborted,
     AssociationRejected,
     DicomError,
-    LimitExceeded,
     LocalProtocolError,
     NegotiationError,
     PeerTimeout,
@@ -33,9 +30,10 @@ from dicomcore.errors import (
 )
 from dicomcore.limits import Limits
 from dicomcore.net.connection import Connection
+from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.transport import connect
-from dicomcore.services.base import UNRECOGNIZED_OPERATION, Answer, Invoke, User
+from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
@@ -125,7 +123,12 @@ class Association:
     """An open association; made by `AE.associate`. ``with`` releases it at the end, and aborts it on an exception."""
 
     def __init__(
-        self, connection: _UserConnection, peer: str, facilities: Facilities, transcoder: Transcoder | None
+        self,
+        connection: _UserConnection,
+        peer: str,
+        facilities: Facilities,
+        transcoder: Transcoder | None,
+        effects: Effects,
     ) -> None:
         assert connection.negotiated is not None
         self.negotiated: Negotiated = connection.negotiated
@@ -137,9 +140,9 @@ class Association:
         self._lock = threading.RLock()
         self._turn = _Turn(self)
         self._inside = False
-        self._answers: dict[int, list[Answer]] = {}
-        self._gathering: tuple[ResponseReceived, bytearray] | None = None
-        self._unasked: RequestReceived | None = None
+        self._operations = connection.operations
+        self._answers = connection.operations.answers
+        self._effects = effects
 
     # life
 
@@ -152,6 +155,9 @@ class Association:
         limits: Limits,
         facilities: Facilities,
         transcoder: Transcoder | None = None,
+        *,
+        services: Iterable[ServiceProvider] = (),
+        associate: Callable[..., BlockingChannel],
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         deadline = monotonic() + limits.association_timeout
@@ -159,7 +165,7 @@ class Association:
         sock = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
         try:
             core = Core(requestor=True, limits=limits)
-            connection = _UserConnection(sock, core, limits, facilities)
+            connection = _UserConnection(sock, core, limits, facilities, Router(services))
             waiter = Waiter(facilities)
             core.request(Associate(request))
             core.connected()
@@ -180,7 +186,7 @@ class Association:
             if connection.negotiated is None:
                 assert connection.over is not None
                 raise AssociationAborted(f"{peer}: {connection.over.message}", answer=connection.over.answer)
-            association = cls(connection, peer, facilities, transcoder)
+            association = cls(connection, peer, facilities, transcoder, Effects(associate))
             if not connection.negotiated.contexts:
                 association.release()
                 raise NegotiationError(explain(request, connection.negotiated.answer))
@@ -361,6 +367,7 @@ class Association:
         user = self._storage.c_store(source)
         try:
             invoke = next(user)
+            assert isinstance(invoke, Invoke)
             if isinstance(invoke.body, FileSlice):
                 invoke.body.fileno()  # opens it now, while the peer works
             return source, user, invoke, None
@@ -382,17 +389,19 @@ class Association:
             raise ServiceError(f"{self.peer} answered {service} with {describe(status, service)}", answer=status)
         return status
 
-    def perform(self, user: User) -> Answer:
+    def perform(self, user: User) -> Any:
         """Run the generator of a service's user side: send what it yields, hand it the responses, return its result."""
         with self._turn:
             self._take_in()
             try:
-                invoke = next(user)
+                step = next(user)
+                asked: tuple[int, ...] = ()
                 while True:
-                    invoke = user.send(self._answer((self._send(invoke),))[1])
+                    if not isinstance(step, More):
+                        asked = (self._send(step),)
+                    step = user.send(self._answer(asked)[1])
             except StopIteration as stop:
-                result: Answer = stop.value
-                return result
+                return stop.value
             finally:
                 user.close()
 
@@ -449,43 +458,12 @@ class Association:
         return over
 
     def _digest(self) -> None:
-        """Sort the messages that arrived: responses to whom they belong, requests of the peer are refused."""
-        connection = self._connection
-        inbox = connection.inbox
-        while inbox:
-            message = inbox.popleft()
-            if type(message) is ResponseReceived:
-                if message.has_body:
-                    self._gathering = (message, bytearray())
-                else:
-                    self._answered(message, None)
-            elif type(message) is RequestReceived:
-                self._unasked = message
-                if not message.has_body:
-                    self._refuse()
-            elif type(message) is Fragment:
-                self._fragment(message)
-
-    def _fragment(self, fragment: Fragment) -> None:
-        if self._gathering is None:
-            if fragment.last:
-                self._refuse()
-            return
-        response_received, body = self._gathering
-        if len(body) + len(fragment.view) > self._limits.memory_object:
-            raise LimitExceeded(f"the data set of a response is longer than {self._limits.memory_object} bytes")
-        body += fragment.view
-        if fragment.last:
-            self._gathering = None
-            self._answered(response_received, bytes(body))
-
-    def _answered(self, message: ResponseReceived, body: bytes | None) -> None:
-        answer = Answer(message.command.elements["Status"], message.command, body)
-        self._answers.setdefault(message.message_id, []).append(answer)
-
-    def _refuse(self) -> None:
-        """A request of the peer, for which this side has no service."""
-        request, self._unasked = self._unasked, None
-        if request is not None:
-            answer = response(request.command, UNRECOGNIZED_OPERATION)
-            self._connection.exchange.respond(request.context_id, answer)
+        """Work off what arrived: responses wait for who asked, providers perform what the peer asks, here and now."""
+        connection, operations = self._connection, self._operations
+        room = connection.outbox.empty
+        while (operation := connection.orphans.pop() if connection.orphans else operations.next(room=room)) is not None:
+            while (effect := operations.advance(operation)) is not None:
+                self._effects.perform(operation, effect)
+            if operation.over:
+                self._effects.close(operation)
+            room = connection.outbox.empty

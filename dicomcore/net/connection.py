@@ -8,33 +8,45 @@ before reading on.
 from __future__ import annotations
 
 import socket
-from collections import deque
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from time import monotonic
+from typing import Any
 
-from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
+from dicomcore.dimse.exchange import CancelReceived, Exchange
 from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.operations import Operation, Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.transport import Outbox
+from dicomcore.services.base import Router
 from dicomcore.ul import Aborted, AbortRequest, Association, Body, ConnectionLost, Event, Released
 
-__all__ = ["Connection", "Message"]
+__all__ = ["Connection"]
 
-Message = RequestReceived | ResponseReceived | Fragment
+ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 
 
 class Connection:
-    """One association on one socket. Not thread-safe: whoever owns it has it alone."""
+    """One association on one socket. Not thread-safe, but for what is done with ``guard`` held."""
 
-    def __init__(self, sock: socket.socket, core: Association, limits: Limits, facilities: Facilities) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        core: Association,
+        limits: Limits,
+        facilities: Facilities,
+        router: Router,
+        guard: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.core = core
         self.limits = limits
         self.exchange = Exchange(core, limits)
         self.outbox = Outbox(core, facilities)
-        self.inbox: deque[Message] = deque()
+        self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard)
+        self.inbox = self.operations.inbox
+        self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
         self.short = True  # the last read did not fill its block, so the socket is probably empty
@@ -75,7 +87,7 @@ class Connection:
                 try:
                     for message in receive(event):
                         if isinstance(message, CancelReceived):
-                            self.cancel_received(message)
+                            self.operations.cancel(message)
                         else:
                             self.inbox.append(message)
                 except RemoteProtocolError as error:
@@ -96,14 +108,11 @@ class Connection:
             case _:
                 pass
 
-    def cancel_received(self, message: CancelReceived) -> None:
-        """The peer cancels an operation (PS3.7 9.3.2.3). A user has none that could be cancelled."""
-
     def end(self, reason: DicomError) -> None:
         """Nothing more will come from this association; the first reason stays."""
         if self.over is None:
             self.over = reason
-            self.inbox.clear()
+            self.orphans += self.operations.end()
 
     def abort(self, reason: DicomError) -> None:
         """Send A-ABORT (by whom and why is in ``reason.answer``) and end with this reason."""
@@ -128,6 +137,9 @@ class Connection:
             self.core.closed()
             self._digest()
         return True
+
+    def _has_room(self) -> bool:
+        return self.flush() or self.core.queued_length < ROOM
 
     def tick(self) -> None:
         """Tell the core the time."""

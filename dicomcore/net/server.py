@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from dicomcore.errors import AssociationAborted, PeerTimeout
 from dicomcore.limits import Limits
+from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
 from dicomcore.net.transport import listen, tune
@@ -60,8 +61,10 @@ class Server:
         workers: int,
         limits: Limits,
         facilities: Facilities,
+        associate: Callable[..., BlockingChannel],
     ) -> None:
         self._router = Router(services)
+        self._effects = Effects(associate)
         self._acceptance = acceptance
         self._limits = limits
         self._facilities = facilities
@@ -216,6 +219,8 @@ class Server:
             peer=peer,
             router=self._router,
             poller=self._poller,
+            effects=self._effects,
+            submit=self._pool.submit,
             decide=self._decide,
         )
         self._connections[connection.fd] = connection
@@ -228,7 +233,8 @@ class Server:
         if connection.core.state is not State.Sta3:
             return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
         request, proposal = event.request, event.proposal
-        connection.calling_ae, connection.called_ae = request.calling_ae, request.called_ae
+        operations = connection.operations
+        operations.calling_ae, operations.called_ae = request.calling_ae, request.called_ae
         if self._closing < NEVER or self._established >= self._limits.association_count:
             connection.core.request(LOCAL_LIMIT)
         elif proposal.reject is not None:
@@ -249,18 +255,16 @@ class Server:
     def _attend(self, connection: ServedConnection) -> None:
         """A socket is ready: read one block, and find out who is to go on."""
         with connection.lock:
-            if connection.lent and not connection.watched:
-                return  # a report that was under way when a worker took the socket back
+            if connection.lent:
+                return  # a report that was under way when a worker took the reading
             if connection.parting:
                 connection.drain()
                 self._settle(connection)
                 return
             connection.core.tick(monotonic())
             connection.pull()
-            if connection.lent:
-                # Its worker runs a provider, which now knows if the peer is gone or cancels. Requests wait for it.
-                if connection.over is None and not connection.inbox:
-                    self._poller.arm(connection.fd, read=True, write=False)
+            if connection.performers:
+                self._attend_performing(connection)
                 return
         if not connection.established and connection.core.held_length > self._limits.handshake_length:
             self._long.add(connection.fd)
@@ -270,8 +274,22 @@ class Server:
                 return
         self._settle(connection)
 
+    def _attend_performing(self, connection: ServedConnection) -> None:
+        """Workers run providers, which now know if the peer is gone or cancels. With its lock held."""
+        written = connection.flush()
+        if connection.runnable:
+            connection.lent = True
+            self._pool.submit(connection)
+        elif connection.over is None and not connection.inbox:
+            self._poller.arm(connection.fd, read=connection.core.wants_read, write=not written)
+
     def _settle(self, connection: ServedConnection) -> None:
         """Write, then lend, close or watch. Only for connections that no worker has."""
+        if connection.performers:
+            with connection.lock:
+                if not connection.lent:
+                    self._attend_performing(connection)
+            return
         written = connection.flush()
         if connection.finished and not connection.parting:
             connection.part()
@@ -317,7 +335,7 @@ class Server:
                 continue
             with connection.lock:
                 connection.timer_at = NEVER
-                if connection.lent:
+                if connection.lent or connection.performers:
                     continue  # it gets a new timer when it is given back
             if connection.deadline > now:
                 self._schedule(connection)
@@ -360,14 +378,13 @@ class Server:
     def _kill(self, connection: ServedConnection) -> None:
         """Abort at once, as far as the socket takes it; one at work only if its worker is inside a provider."""
         with connection.lock:
-            mine = not connection.lent or connection.watched
-            if mine:
+            if not connection.lent:
                 if connection.over is None:
                     connection.abort(AssociationAborted("the server closes", answer=(0, 0)))
                 connection.flush()
             with suppress(OSError):  # the peer was faster
                 connection.sock.shutdown(socket.SHUT_RDWR)  # a worker that has it sees the end of the connection
-        if not connection.lent:
+        if not (connection.lent or connection.performers):
             self._drop(connection)
 
     # a worker
@@ -379,12 +396,15 @@ class Server:
         began = monotonic()
         try:
             while True:
-                connection.work()
+                if not connection.work():
+                    return
                 written = connection.outbox.empty or connection.flush()
                 if connection.over is not None or self._closing < NEVER:
                     break
                 if connection.runnable:
                     continue
+                if connection.performers:
+                    break  # what they write has to be waited for too, by the selector
                 if pool.crowded and monotonic() - began > SLICE:
                     pool.submit(connection)
                     return
@@ -400,7 +420,7 @@ class Server:
                     break
                 connection.pull()
         except BaseException as error:  # also SystemExit of a provider: the association is to be given back
-            log.exception("serving %r failed", connection.calling_ae)
+            log.exception("serving %r failed", connection.operations.calling_ae)
             connection.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
         self._give_back(connection)
 
@@ -423,7 +443,7 @@ class Server:
             self._post(lambda: self._guarded(self._returned, connection))
 
     def _returned(self, connection: ServedConnection) -> None:
-        if connection.lent or self._connections.get(connection.fd) is not connection:
+        if connection.lent or connection.performers or self._connections.get(connection.fd) is not connection:
             return
         if self._closing < NEVER and not connection.busy:
             self._kill(connection)

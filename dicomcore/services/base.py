@@ -7,23 +7,27 @@
 - a yielded effect is performed and answered with ``send``. `Receive` streams the body of the request into a sink and is
   answered when the body is over; a sink that refuses is written to no more, the rest is drained, and its exception
   handed over in ``Received.error``. `Call` runs blocking work on a worker and answers its result, or throws its
-  exception into the generator;
+  exception into the generator. `Perform` runs a user generator, on the same association (sub-operations of C-GET) or on
+  a `Channel` that `Associate` opened (C-MOVE, reports), and answers its result; channels left open are released when
+  the provider ends, aborted when it fails. `Await` awaits a coroutine function (asyncio driver only). `At` has work
+  done later, by the server, whatever becomes of the association;
 - a body that no `Receive` asked for is drained before the first response is sent;
 - when the association ends first, the driver closes the generator (GeneratorExit): what was begun is taken back there;
 - an exception that leaves the generator is answered with ``status_of(exception)`` if no final response was sent;
 - a service may have an attribute ``prompt``: True says that nothing in it waits and no code of an application runs,
   so that the driver need not look out for a cancel or the peer's end meanwhile.
 
-**User (SCU).** A generator that yields `Invoke` and is answered an `Answer` (the whole response). Its return value is
-the result. Generators do not know each other, so a driver may run several at a time, up to the agreed window.
+**User (SCU).** A generator that yields `Invoke` and is answered an `Answer`; after a Pending one it
+yields `MORE` for the next. Its return value is the result. Generators do not know each other, so a driver may run
+several at a time, up to the agreed window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from dicomcore.dimse.command import Command, CommandField, response
 from dicomcore.errors import DicomError, LocalProtocolError
@@ -31,13 +35,21 @@ from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.vocab.status import StatusCategory, category
 
 if TYPE_CHECKING:
-    from dicomcore.ul.negotiation import AgreedContext
+    from dicomcore.ul.negotiation import AgreedContext, Negotiated
 
 __all__ = [
+    "MORE",
     "Answer",
+    "Associate",
+    "At",
+    "Await",
     "BodySink",
     "Call",
+    "Channel",
+    "Effect",
     "Invoke",
+    "More",
+    "Perform",
     "Provider",
     "Receive",
     "Received",
@@ -119,6 +131,70 @@ class Call:
         return f"Call({self.fn!r}, *{self.args!r})"
 
 
+class Channel(Protocol):
+    """An association that a driver opened for a provider; `Perform` runs users on it."""
+
+    @property
+    def negotiated(self) -> Negotiated: ...
+
+
+class Associate:
+    """Effect: open an association with ``host``, ``port``; ``options`` are those of `AE.associate`.
+
+    Answered by a `Channel`; what `AE.associate` raises is thrown in.
+    """
+
+    __slots__ = ("host", "options", "port")
+
+    def __init__(self, host: str, port: int, **options: Any) -> None:
+        self.host = host
+        self.port = port
+        self.options = options
+
+    def __repr__(self) -> str:
+        return f"Associate({self.host!r}, {self.port}, {self.options})"
+
+
+class Perform:
+    """Effect: run a user on ``channel`` (None: the provider's own association). Answered by the user's result."""
+
+    __slots__ = ("channel", "user")
+
+    def __init__(self, user: User, channel: Channel | None = None) -> None:
+        self.user = user
+        self.channel = channel
+
+
+class Await:
+    """Effect: await ``fn(*args)`` in the event loop of the asyncio driver. Answered by its result."""
+
+    __slots__ = ("args", "fn")
+
+    def __init__(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        self.fn = fn
+        self.args = args
+
+
+class At:
+    """Effect: after ``delay`` seconds run ``work``, a function that yields effects as a provider does, save responses.
+
+    Answered at once by None. The association may be over by then.
+    """
+
+    __slots__ = ("delay", "work")
+
+    def __init__(self, delay: float, work: Callable[[], Generator[Any, Any, None]]) -> None:
+        self.delay = delay
+        self.work = work
+
+
+class More(NamedTuple):
+    """Effect of a user: wait for the next response to its last request, whose last status was Pending."""
+
+
+MORE: Final = More()
+
+
 class Invoke(NamedTuple):
     """Effect of a user: send this request and wait for its response, an `Answer`."""
 
@@ -137,15 +213,22 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class ServiceContext:
-    """What the driver tells a running provider; the flags are set while it runs."""
+    """What the driver tells a running provider; the flags are set while it runs.
+
+    ``negotiated`` and ``requestor`` (whether this side asked for the association) are what a user needs that the
+    provider performs on the same association.
+    """
 
     limits: Limits = DEFAULT_LIMITS
+    negotiated: Negotiated | None = None
+    requestor: bool = False
     cancelled: bool = False
     peer_gone: bool = False
 
 
-Provider = Generator[Receive | Call | Response, Any, None]
-User = Generator[Invoke, Answer, Answer]
+Effect: TypeAlias = Receive | Call | Perform | Associate | Await | At | Response
+Provider: TypeAlias = Generator[Effect, Any, None]
+User: TypeAlias = Generator[Invoke | More, Answer, Any]
 
 
 class ServiceProvider(Protocol):

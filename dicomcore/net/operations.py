@@ -1,0 +1,432 @@
+"""The operations of one association, those it performs and those it asks for, without socket, clock or thread.
+
+A driver puts what the exchange made of the bytes into `inbox`, calls `next` for an operation that can go on, and
+`advance` to run that one until it waits (None) or yields an effect that only a driver can perform (`Call`, `Associate`,
+`Perform` on a channel, `Await`, `At`): the driver leaves the outcome in ``operation.value`` or ``operation.failure``
+and advances it again. Everything else is done here: bodies go to their sinks, responses to the exchange, users of
+providers ask on this association and get their answers, failures become a status (PS3.7 Annex C).
+
+Promised: as many providers run together as the window allows, further requests wait unread; an operation is advanced
+by one thread at a time; one that ends, or whose association ends, closes its provider, so that it takes back what it
+began. ``guard`` is the lock of drivers with threads: it is held while the exchange is used, never while the code of a
+provider or a sink runs. `next` is for the one thread that reads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
+from dicomcore.errors import LimitExceeded, LocalProtocolError
+from dicomcore.limits import Limits
+from dicomcore.services.base import (
+    Answer,
+    Associate,
+    At,
+    Await,
+    Call,
+    Invoke,
+    More,
+    Perform,
+    Provider,
+    Receive,
+    Received,
+    Request,
+    Response,
+    Router,
+    ServiceContext,
+    User,
+    status_of,
+)
+
+__all__ = ["DriverEffect", "Message", "Operation", "Operations"]
+
+Message = RequestReceived | ResponseReceived | Fragment
+DriverEffect = Call | Associate | Await | At | Perform
+
+# What an operation waits for. An operation that is being advanced, or has a driver at work for it, waits for nothing.
+NOTHING: Final = ""
+BODY: Final = "body"
+ROOM: Final = "room"
+ANSWER: Final = "answer"
+
+log = logging.getLogger("dicomcore.net")
+
+
+class Operation:
+    """One running provider, the body that is streamed to it, and the user that it runs on its own association."""
+
+    __slots__ = (
+        "answered",
+        "body_open",
+        "channels",
+        "context",
+        "error",
+        "failure",
+        "held",
+        "invoke",
+        "length",
+        "over",
+        "prompt",
+        "provider",
+        "receive",
+        "replies",
+        "request",
+        "user",
+        "value",
+        "waits",
+    )
+
+    def __init__(self, request: Request, context: ServiceContext, provider: Provider, prompt: bool) -> None:
+        self.request = request
+        self.context = context
+        self.provider = provider
+        self.prompt = prompt  # it waits for nothing, so there is no need to watch meanwhile
+        self.body_open = request.has_body  # its last fragment is still to come
+        self.receive: Receive | None = None  # the effect that takes the body
+        self.held: Response | None = None  # yielded while a body nobody wants is drained
+        self.length = 0
+        self.error: Exception | None = None
+        self.user: User | None = None
+        self.invoke: Invoke | None = None  # of the user, to be sent when the window has room
+        self.replies: deque[Answer] = deque()  # to the user, not taken yet
+        self.channels: list[Any] = []  # what a driver opened for it, and closes when it is over
+        self.waits = NOTHING
+        self.answered = False
+        self.over = False
+        self.value: Any = None  # with what the provider is resumed
+        self.failure: BaseException | None = None
+
+    def take(self, views: list[memoryview]) -> None:
+        """Fragments into the sink; what it refuses, and all after that, is dropped and reported with `Received`."""
+        self.length += sum(map(len, views))
+        if self.receive is None or self.error is not None:
+            return
+        sink = self.receive.sink
+        try:
+            if len(views) > 1 and (writev := getattr(sink, "writev", None)) is not None:
+                writev(views)
+            else:
+                for view in views:
+                    sink.write(view)
+        except Exception as error:
+            self.error = error
+
+    def resume(self) -> Any:
+        """Run the provider to its next effect."""
+        value, failure = self.value, self.failure
+        self.value = self.failure = None
+        return self.provider.send(value) if failure is None else self.provider.throw(failure)
+
+
+class Operations:
+    """All operations of one association.
+
+    ``flush()``, called with the guard held, writes what the socket takes; True when there is room for more.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        limits: Limits,
+        router: Router,
+        *,
+        flush: Callable[[], bool],
+        guard: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.inbox: deque[Message] = deque()
+        self.running: dict[int, Operation] = {}  # by the message id of the peer's request
+        self.answers: dict[int, list[Answer]] = {}  # to requests that no operation made, by their message id
+        self.calling_ae = self.called_ae = ""
+        self.peer: Any = None
+        self.over = False
+        self._limits = limits
+        self._router = router
+        self._flush = flush
+        self._guard = guard if guard is not None else nullcontext()
+        self._asked: dict[int, Operation] = {}  # by the message id of our request
+        self._roomless: deque[Operation] = deque()
+        self._windowless: deque[Operation] = deque()  # their users wait until one more request may be open
+        self._receiving: Operation | None = None  # whose body arrives
+        self._gathering: tuple[ResponseReceived, bytearray] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way or has half arrived."""
+        return not (self.running or self.inbox or self.exchange.receiving)
+
+    @property
+    def room_wanted(self) -> bool:
+        """An operation waits until what was sent has left."""
+        return bool(self._roomless)
+
+    # what arrives
+
+    def cancel(self, message: CancelReceived) -> None:
+        """Tell the operation that its user wants no more (PS3.7 9.3.2.3); it ends with a status of Cancel itself."""
+        if (operation := self.running.get(message.message_id)) is not None:
+            operation.context.cancelled = True
+
+    def end(self) -> list[Operation]:
+        """The association is over. The operations that wait, and so have to be advanced once more to be closed."""
+        self.over = True
+        self.inbox.clear()
+        for operation in (operations := list(self.running.values())):
+            operation.context.peer_gone = True
+        return [operation for operation in operations if operation.waits]
+
+    def can_go_on(self, *, room: bool) -> bool:
+        """Whether `next` may find something, as far as can be told without working off the inbox."""
+        if self._roomless and room:
+            return True
+        if not self.inbox:
+            return False
+        if type(self.inbox[0]) is RequestReceived:
+            return len(self.running) < self._capacity
+        receiving = self._receiving
+        return self._gathering is not None or receiving is None or _takes(receiving)
+
+    def next(self, *, room: bool) -> Operation | None:
+        """Work off the inbox until an operation can go on: that one. None when nothing is left or the next has to wait.
+
+        ``room``: what was sent has left, so those that waited for that go on.
+        """
+        if self._roomless and room:
+            with self._guard:
+                operation = self._roomless.popleft()
+                operation.waits = NOTHING
+                return operation
+        inbox = self.inbox
+        ready: Operation | None
+        while inbox:
+            first = inbox[0]
+            kind = type(first)
+            if kind is Fragment:
+                if self._receiving is not None and not _takes(self._receiving):
+                    return None
+                ready = self._fragments()
+            elif kind is RequestReceived:
+                if len(self.running) >= self._capacity:
+                    return None
+                inbox.popleft()
+                ready = self._begin(first)  # type: ignore[arg-type]
+            else:
+                inbox.popleft()
+                ready = self._response(first)  # type: ignore[arg-type]
+            if ready is not None:
+                return ready
+        return None
+
+    @property
+    def _capacity(self) -> int:
+        """How many providers may run: as agreed; more while we wait for responses, which must not be stuck behind."""
+        return self._limits.operations_window if self._asked else self.exchange.performing_window
+
+    def _begin(self, message: RequestReceived) -> Operation:
+        negotiated = self.exchange.negotiated
+        agreed = negotiated.contexts[message.context_id]
+        request = Request(*message, agreed, self.calling_ae, self.called_ae, self.peer)
+        context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
+        operation = Operation(request, context, *self._router.start(request, context))
+        self.running[message.command.elements["MessageID"]] = operation
+        if message.has_body:
+            self._receiving = operation
+        return operation
+
+    def _fragments(self) -> Operation | None:
+        inbox = self.inbox
+        views = []
+        last = False
+        while inbox and type(fragment := inbox[0]) is Fragment:
+            inbox.popleft()
+            views.append(fragment.view)
+            if fragment.last:
+                last = True
+                break
+        operation = self._receiving
+        if operation is None:
+            return self._gather(views, last)
+        operation.take(views)
+        if not last:
+            return None
+        operation.body_open = False
+        operation.waits = NOTHING
+        self._receiving = None
+        if operation.receive is not None:
+            operation.receive = None
+            operation.value = Received(operation.length, operation.error)
+        return operation
+
+    def _response(self, message: ResponseReceived) -> Operation | None:
+        if message.has_body:
+            self._gathering = (message, bytearray())
+            return None
+        return self._answered(message, None)
+
+    def _gather(self, views: list[memoryview], last: bool) -> Operation | None:
+        assert self._gathering is not None
+        message, body = self._gathering
+        for view in views:
+            if len(body) + len(view) > self._limits.memory_object:
+                raise LimitExceeded(f"the data set of a response is longer than {self._limits.memory_object} bytes")
+            body += view
+        if not last:
+            return None
+        self._gathering = None
+        return self._answered(message, bytes(body))
+
+    def _answered(self, message: ResponseReceived, body: bytes | None) -> Operation | None:
+        answer = Answer(message.command.elements["Status"], message.command, body)
+        with self._guard:
+            operation = self._asked.get(message.message_id)
+            if operation is None:
+                self.answers.setdefault(message.message_id, []).append(answer)
+            else:
+                if message.final:
+                    del self._asked[message.message_id]
+                operation.replies.append(answer)
+            if self._windowless and self.exchange.can_request:
+                self._ask(self._windowless.popleft())
+            if operation is None or operation.waits != ANSWER:
+                return None
+            operation.waits = NOTHING
+            return operation
+
+    def _ask(self, operation: Operation) -> None:
+        """Send the request of an operation's user; with the guard held."""
+        invoke = operation.invoke
+        assert invoke is not None
+        if not self.exchange.can_request:
+            self._windowless.append(operation)
+            return
+        operation.invoke = None
+        message_id = self.exchange.request(invoke.context_id, invoke.command, invoke.body)
+        self._asked[message_id] = operation
+        self._flush()
+
+    # going on
+
+    def advance(self, operation: Operation) -> DriverEffect | None:
+        """Run an operation until it waits or is over (None), or wants a driver to do something: that effect."""
+        try:
+            while not self.over:
+                if operation.held is not None:
+                    held, operation.held = operation.held, None
+                    if not self._respond(operation, held):
+                        return None
+                elif operation.user is not None and not self._advance_user(operation):
+                    return None
+                effect = operation.resume()
+                kind = type(effect)
+                if kind is Response:
+                    if operation.body_open:
+                        operation.held = effect
+                        operation.waits = BODY
+                        return None
+                    if not self._respond(operation, effect):
+                        return None
+                elif kind is Receive and operation.body_open:
+                    operation.receive = effect
+                    operation.waits = BODY
+                    return None
+                elif kind is Perform and effect.channel is None:
+                    operation.user = effect.user
+                elif kind in _FOR_DRIVERS:
+                    return effect  # type: ignore[no-any-return]
+                else:
+                    operation.failure = LocalProtocolError(f"no body is left for {effect!r}, or it is no effect")
+        except StopIteration:
+            if operation.answered:
+                self._leave(operation)
+            else:
+                self._failed(operation, LocalProtocolError("the provider ended without a final response"))
+            return None
+        except Exception as error:
+            self._failed(operation, error)
+            return None
+        self._leave(operation)
+        return None
+
+    def _advance_user(self, operation: Operation) -> bool:
+        """Run the provider's user on this association; False while it waits for the peer."""
+        user = operation.user
+        assert user is not None
+        answer: Any = None
+        try:
+            while True:
+                if operation.replies:
+                    answer = operation.replies.popleft()
+                step = user.send(answer)
+                with self._guard:
+                    if not isinstance(step, More):
+                        operation.invoke = step
+                        self._ask(operation)
+                    if not operation.replies:
+                        operation.waits = ANSWER
+                        return False
+        except StopIteration as stop:
+            operation.value = stop.value
+        except Exception as error:
+            operation.failure = error
+        operation.user = None
+        return True
+
+    def _respond(self, operation: Operation, response: Response) -> bool:
+        """Send a response. False when the provider has to wait until there is room for more."""
+        if operation.answered or self.over:
+            return True
+        request = operation.request
+        with self._guard:
+            try:
+                operation.answered = self.exchange.respond(
+                    request.context_id, response.command(request.command), response.body
+                )
+            except LocalProtocolError as error:
+                log.warning("%s: a response that cannot be sent: %s", request.command.name, error)
+                self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
+                operation.answered = True
+            if self._flush() or operation.answered:
+                return True
+            operation.waits = ROOM
+            self._roomless.append(operation)
+            return False
+
+    def _failed(self, operation: Operation, error: Exception) -> None:
+        """A provider's exception becomes a failure status; when it has answered already, only the log hears of it."""
+        if not self.over:
+            name = operation.request.command.name
+            log.warning("%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error)
+            refusal = Response(status_of(error))
+            if operation.body_open:
+                operation.held = refusal  # sent when the body has been drained; the provider then ends once more
+                operation.waits = BODY
+                return
+            self._respond(operation, refusal)
+        self._leave(operation)
+
+    def _leave(self, operation: Operation) -> None:
+        """The operation is over, or its association is: close what it began."""
+        operation.over = True
+        operation.waits = NOTHING
+        for generator in (operation.user, operation.provider):
+            try:
+                if generator is not None:
+                    generator.close()
+            except Exception as error:
+                log.warning("a provider failed while it was closed: %s", error, exc_info=error)
+        message_id = operation.request.command.elements["MessageID"]
+        if self.running.get(message_id) is operation:  # an id may be used again as soon as it is answered
+            del self.running[message_id]
+
+
+_FOR_DRIVERS: Final = frozenset({Call, Associate, Await, At, Perform})
+
+
+def _takes(operation: Operation) -> bool:
+    """It has said what becomes of its body."""
+    return operation.receive is not None or operation.held is not None
