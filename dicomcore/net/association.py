@@ -33,7 +33,7 @@ from dicomcore.net.connection import Connection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.transport import connect
-from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
+from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
@@ -330,7 +330,7 @@ class Association:
         response to the last one is awaited. With a window of 1 nothing is under way between results.
         """
         window = max(1, min(window, self._connection.exchange.window))
-        under_way: dict[int, tuple[Storable, User]] = {}
+        under_way: dict[int, tuple[Storable, Asking]] = {}
         waiting = iter(sources)
         ready = self._prepare(waiting)
         look = True
@@ -359,7 +359,7 @@ class Association:
                     while under_way:
                         self._settle(under_way)
 
-    def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, User, Invoke | None, Exception | None] | None:
+    def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, Asking, Invoke | None, Exception | None] | None:
         """The next instance with its request ready, or with the error that it has; None when there are no more."""
         source = next(waiting, None)
         if source is None:
@@ -367,14 +367,13 @@ class Association:
         user = self._storage.c_store(source)
         try:
             invoke = next(user)
-            assert isinstance(invoke, Invoke)
             if isinstance(invoke.body, FileSlice):
                 invoke.body.fileno()  # opens it now, while the peer works
             return source, user, invoke, None
         except (DicomError, OSError) as error:
             return source, user, None, error
 
-    def _settle(self, under_way: dict[int, tuple[Storable, User]]) -> StoreResult:
+    def _settle(self, under_way: dict[int, tuple[Storable, Asking]]) -> StoreResult:
         """Wait for the response to any of these."""
         message_id, answer = self._answer(under_way)
         source, user = under_way.pop(message_id)

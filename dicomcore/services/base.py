@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MORE",
     "Answer",
+    "Asking",
     "Associate",
     "At",
     "Await",
@@ -229,6 +230,7 @@ class ServiceContext:
 Effect: TypeAlias = Receive | Call | Perform | Associate | Await | At | Response
 Provider: TypeAlias = Generator[Effect, Any, None]
 User: TypeAlias = Generator[Invoke | More, Answer, Any]
+Asking: TypeAlias = Generator[Invoke, Answer, Answer]  # a user that asks once and gets one answer
 
 
 class ServiceProvider(Protocol):

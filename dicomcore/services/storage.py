@@ -34,7 +34,7 @@ from dicomcore.vocab.sop_classes import storage_uids
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE, SYNTAXES, UNCOMPRESSED, transfer_syntax
 from dicomcore.vocab.uids import UID
 
-from .base import Call, Invoke, Provider, Receive, Received, Request, Response, ServiceContext, User
+from .base import Asking, Call, Invoke, Provider, Receive, Received, Request, Response, ServiceContext
 from .peek import PEEK_LENGTH, SopUids, peek_sop_uids
 from .stores import FolderStore, InstanceStore, NewInstance
 
@@ -332,7 +332,7 @@ class StorageSCU:
             hint="hand in a transcoder, such as dicomcore.transcode",
         )
 
-    def c_store(self, source: Any, *, priority: int = 0, move_originator: tuple[str, int] | None = None) -> User:
+    def c_store(self, source: Any, *, priority: int = 0, move_originator: tuple[str, int] | None = None) -> Asking:
         """Send a path, a `FileHeader` or a Dataset. ``move_originator``: AE title and message id of a C-MOVE.
 
         NegotiationError when no accepted context fits, EncodingError and OSError when the file cannot be read.

@@ -11,7 +11,7 @@ from dicomcore.ul.negotiation import Negotiated, contexts_for
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import UNCOMPRESSED
 
-from .base import Invoke, Provider, Request, Response, ServiceContext, User
+from .base import Asking, Invoke, Provider, Request, Response, ServiceContext
 
 __all__ = ["VerificationSCP", "c_echo"]
 
@@ -29,7 +29,7 @@ class VerificationSCP:
         yield Response(0x0000)
 
 
-def c_echo(negotiated: Negotiated, *, requestor: bool = True) -> User:
+def c_echo(negotiated: Negotiated, *, requestor: bool = True) -> Asking:
     """Ask whether the peer is there. NegotiationError without a context for Verification."""
     agreed = contexts_for(VERIFICATION, None, negotiated, requestor=requestor)
     if not agreed:
