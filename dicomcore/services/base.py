@@ -273,7 +273,7 @@ class Router:
 
     def start(self, request: Request, context: ServiceContext) -> tuple[Provider, bool]:
         """The running provider of a request, one that only refuses when there is none; and whether it is prompt."""
-        key = request.context.abstract_syntax, request.command.field
+        key = request.context.general or request.context.abstract_syntax, request.command.field
         service = self._providers.get(key)
         if service is not None:
             return service.handle(request, context), key in self._prompt

@@ -6,6 +6,15 @@ Standard library only; neither numpy nor a compiled kernel is imported.
 from .association import Association
 from .codec import decode, encode
 from .explain import explain
+from .extended import (
+    FindOptions,
+    Options,
+    RetrieveOptions,
+    StorageOptions,
+    WorklistOptions,
+    common_extended,
+    read_options,
+)
 from .grid import GRID, Evt, State
 from .negotiation import (
     Acceptance,
@@ -16,6 +25,7 @@ from .negotiation import (
     conclude,
     contexts_for,
     negotiate,
+    options_for,
     propose,
 )
 from .outbound import Payload, Segment, Slice
@@ -48,6 +58,7 @@ from .primitives import (
     AssociationRequested,
     Body,
     ConnectionLost,
+    Decision,
     Event,
     Primitive,
     Reject,
@@ -56,11 +67,14 @@ from .primitives import (
     Released,
     ReleaseRequested,
     ReleaseResponse,
+    decision,
 )
+from .quirks import NO_QUIRKS, Quirks
 
 __all__ = [
     "APPLICATION_CONTEXT",
     "GRID",
+    "NO_QUIRKS",
     "PDU",
     "Abort",
     "AbortRequest",
@@ -79,15 +93,19 @@ __all__ = [
     "Body",
     "CommonExtendedNegotiation",
     "ConnectionLost",
+    "Decision",
     "Event",
     "Evt",
     "ExtendedNegotiation",
+    "FindOptions",
     "Negotiated",
+    "Options",
     "Payload",
     "PresentationContext",
     "PresentationResult",
     "Primitive",
     "Proposal",
+    "Quirks",
     "RefusedContext",
     "Reject",
     "Rejected",
@@ -97,19 +115,26 @@ __all__ = [
     "ReleaseRequested",
     "ReleaseResponse",
     "Released",
+    "RetrieveOptions",
     "RoleSelection",
     "Segment",
     "Slice",
     "State",
+    "StorageOptions",
     "UnknownItem",
     "UserIdentity",
     "UserInformation",
+    "WorklistOptions",
+    "common_extended",
     "conclude",
     "contexts_for",
+    "decision",
     "decode",
     "encode",
     "explain",
     "is_ae_title",
     "negotiate",
+    "options_for",
     "propose",
+    "read_options",
 ]

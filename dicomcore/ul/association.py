@@ -23,6 +23,7 @@ A-ASSOCIATE-RQ within ``limits.associate_length``; anything that claims more is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from .actions import ACTIONS, Agree, Indicate, Send, SendLast, Signal
 from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, fault
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
 from .inbound import LARGE, SMALL, Inbound
-from .negotiation import Acceptance, Negotiated, Proposal, conclude, negotiate, settle
+from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
 from .outbound import Outbound, Payload, Segment
 from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from .primitives import (
@@ -47,6 +48,7 @@ from .primitives import (
     Release,
     ReleaseResponse,
 )
+from .quirks import Quirks, mend
 
 __all__ = ["Association"]
 
@@ -74,12 +76,15 @@ class Association:
         limits: Limits = DEFAULT_LIMITS,
         acceptance: Acceptance | None = None,
         max_pdu_length: int | None = None,
+        quirks: Quirks | None = None,
     ) -> None:
         """``max_pdu_length`` bounds what is sent (default ``limits.pdu_length``); what may be received is stated in the
-        request or the acceptance."""
+        request or the acceptance. ``quirks`` of the peer; None = those of the acceptance."""
         self.requestor = requestor
         self.limits = limits
-        self.acceptance = acceptance or Acceptance()
+        acceptance = acceptance or Acceptance()
+        self.acceptance = acceptance if quirks is None else replace(acceptance, quirks=quirks)
+        self.quirks = self.acceptance.quirks
         self.negotiated: Negotiated | None = None
         self.asked: AssociateRQ | None = None  # the A-ASSOCIATE-RQ, of either side
         self.proposal: Proposal | None = None
@@ -186,8 +191,8 @@ class Association:
                     raise LocalProtocolError("an acceptor cannot request an association", clause="PS3.8 7.1")
                 self.asked = request
                 self._fire(Evt.Evt1, request)
-            case Accept(answer):
-                self._accept(answer)
+            case Accept():
+                self._accept(primitive)
             case Reject(result, source, reason):
                 self._fire(Evt.Evt8, AssociateRJ(result, source, reason))
             case Release():
@@ -284,18 +289,18 @@ class Association:
         self._outbound.fragment_length = max(length - 6, 2) & ~1  # fragments are even (PS3.8 E.2)
         self._inbound.allow(LARGE)
 
-    def _accept(self, answer: AssociateAC | None) -> None:
+    def _accept(self, accept: Accept) -> None:
         self._check(Evt.Evt7)
         assert self.asked is not None
         assert self.proposal is not None
-        answer = answer or self.proposal.accept
-        if answer is None:
-            raise LocalProtocolError(
-                f"the acceptance refuses this association: {self.proposal.reject}",
-                clause="PS3.8 9.3.4",
-                hint="answer with Reject, or with Accept(an A-ASSOCIATE-AC of your own)",
-            )
-        self._fire(Evt.Evt7, (answer, settle(self.asked, answer, requestor=False)))
+        adapted = adapt(
+            self.asked,
+            self.proposal,
+            answer=accept.answer,
+            identity_response=accept.identity_response,
+            contexts=accept.contexts,
+        )
+        self._fire(Evt.Evt7, adapted)
 
     def _whole(self) -> None:
         if self._outbound.is_open:
@@ -341,7 +346,7 @@ class Association:
         if body is None:
             return False
         try:
-            pdu = decode(kind, body, self.limits)
+            pdu = mend(decode(kind, body, self.limits), self.quirks)
         except LimitExceeded as error:
             self._refuse(event, error)
             return True
@@ -351,7 +356,7 @@ class Association:
             argument = self._judge(pdu)
         elif isinstance(pdu, AssociateAC):
             assert self.asked is not None
-            argument = conclude(self.asked, pdu)
+            argument = conclude(self.asked, pdu, self.quirks)
         self._fire(event, argument)
         return True
 

@@ -8,14 +8,18 @@ are not. P-DATA-TF has no class: its fragments are framed while they arrive (`in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ..errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = [
     "ABORT_REASONS",
     "APPLICATION_CONTEXT",
     "CONTEXT_RESULTS",
+    "IDENTITY_TYPES",
     "PDU",
     "REJECT_REASONS",
     "Abort",
@@ -69,6 +73,16 @@ ABORT_REASONS: Final = {
     6: "invalid PDU parameter value",
 }
 """Reason in an A-ABORT whose source is 2, the service provider (PS3.8 table 9-26)."""
+
+
+IDENTITY_TYPES: Final = {
+    1: "username",
+    2: "username and passcode",
+    3: "Kerberos service ticket",
+    4: "SAML assertion",
+    5: "JSON Web Token",
+}
+"""Types of a user identity (PS3.7 table D.3-14)."""
 
 
 def is_ae_title(title: str) -> bool:
@@ -151,12 +165,51 @@ class CommonExtendedNegotiation:
 
 @dataclass(frozen=True, slots=True)
 class UserIdentity:
-    """Identity of the user; `type` 1 username, 2 with passcode, 3 Kerberos, 4 SAML, 5 JWT (PS3.7 D.3.3.7)."""
+    """Identity of the user: what it is by `type`, one of `IDENTITY_TYPES` (PS3.7 D.3.3.7).
+
+    Made by the class methods, one for each type. ``response_requested``: the acceptor is to confirm it. Neither name
+    nor secret shows in ``repr``.
+    """
 
     type: int
     primary: bytes = field(repr=False)
     secondary: bytes = field(default=b"", repr=False)
     response_requested: bool = False
+
+    @classmethod
+    def username(cls, name: str, *, response: bool = False) -> Self:
+        """A name that the acceptor believes."""
+        return cls(1, name.encode(), b"", response)
+
+    @classmethod
+    def passcode(cls, name: str, passcode: str | bytes, *, response: bool = False) -> Self:
+        """A name with a passcode, in clear: for TLS only."""
+        return cls(2, name.encode(), passcode.encode() if isinstance(passcode, str) else passcode, response)
+
+    @classmethod
+    def kerberos(cls, ticket: bytes, *, response: bool = False) -> Self:
+        """A Kerberos service ticket; the response holds a server ticket."""
+        return cls(3, ticket, b"", response)
+
+    @classmethod
+    def saml(cls, assertion: bytes, *, response: bool = False) -> Self:
+        """A SAML assertion; the response holds a SAML response."""
+        return cls(4, assertion, b"", response)
+
+    @classmethod
+    def jwt(cls, token: bytes, *, response: bool = False) -> Self:
+        """A JSON Web Token; the response holds one, too."""
+        return cls(5, token, b"", response)
+
+    @property
+    def kind(self) -> str:
+        """The type in words."""
+        return IDENTITY_TYPES.get(self.type, f"type {self.type}")
+
+    @property
+    def name(self) -> str:
+        """The user's name, for the types that tell it in clear; otherwise empty."""
+        return self.primary.decode("utf-8", "replace") if self.type in (1, 2) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from ..errors import LocalProtocolError
 from .negotiation import Negotiated, Proposal
-from .pdu import AssociateAC, AssociateRJ, AssociateRQ
+from .pdu import AssociateAC, AssociateRJ, AssociateRQ, UserIdentity
 
 __all__ = [
     "AbortRequest",
@@ -20,6 +22,7 @@ __all__ = [
     "AssociationRequested",
     "Body",
     "ConnectionLost",
+    "Decision",
     "Event",
     "Primitive",
     "Reject",
@@ -28,6 +31,7 @@ __all__ = [
     "ReleaseRequested",
     "ReleaseResponse",
     "Released",
+    "decision",
 ]
 
 
@@ -40,9 +44,15 @@ class Associate:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """A-ASSOCIATE response, accepting: as proposed, or with another answer to the same request."""
+    """A-ASSOCIATE response, accepting: as proposed, or with another answer to the same request.
+
+    ``contexts`` (ids or abstract syntaxes) narrows what is accepted; ``identity_response`` is what the server says to
+    a user identity that it believes, and is sent where a positive response was requested (empty for user names).
+    """
 
     answer: AssociateAC | None = None
+    identity_response: bytes | None = None
+    contexts: Collection[int | str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,11 @@ class AssociationRequested:
 
     request: AssociateRQ
     proposal: Proposal
+
+    @property
+    def identity(self) -> UserIdentity | None:
+        """Who the peer's user claims to be."""
+        return self.request.user.user_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +147,28 @@ Primitive: TypeAlias = Associate | Accept | Reject | Release | ReleaseResponse |
 Event: TypeAlias = (
     AssociationRequested | Accepted | Rejected | Body | ReleaseRequested | Released | Aborted | ConnectionLost
 )
+Decision: TypeAlias = Accept | Reject
+
+
+def decision(outcome: object) -> Decision:
+    """What the outcome of a caller's judgement of an `AssociationRequested` means.
+
+    None and True accept as proposed, and confirm the user's identity; bytes do so with this server response. False
+    rejects, permanently and without a reason. An `Accept`, a `Reject` or an A-ASSOCIATE-AC says all itself.
+    """
+    match outcome:
+        case Accept() | Reject():
+            return outcome
+        case None | True:
+            return Accept(identity_response=b"")
+        case False:
+            return Reject()
+        case bytes():
+            return Accept(identity_response=outcome)
+        case AssociateAC():
+            return Accept(outcome)
+        case _:
+            raise LocalProtocolError(
+                f"{type(outcome).__name__} is no decision about an association",
+                hint="answer with True, False, the bytes of an identity response, Accept(...) or Reject(...)",
+            )

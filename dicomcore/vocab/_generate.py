@@ -20,7 +20,7 @@ COLUMNS = {
     "uids": ("uids", ("uid", "keyword", "name", "type", "retired")),
     "sop_classes": (
         "sop_classes",
-        ("uid", "keyword", "name", "service_class", "iod", "dimse", "retired", "directory_record"),
+        ("uid", "keyword", "name", "service_class", "iod", "dimse", "retired", "directory_record", "related_general"),
     ),
     "transfer_syntaxes": (
         "transfer_syntaxes",

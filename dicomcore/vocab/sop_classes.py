@@ -18,7 +18,8 @@ VERIFICATION = UID("1.2.840.10008.1.1")
 class SopClass(NamedTuple):
     """``iod`` is the identifier of the information object; ``dimse`` the services, such as ``("C-STORE",)``.
 
-    ``directory_record`` is the type of the record that lists its instances in a DICOMDIR (PS3.3 annex F), or empty.
+    ``directory_record`` is the type of the record that lists its instances in a DICOMDIR (PS3.3 annex F), or empty;
+    ``related_general`` are the SOP classes that it specialises (PS3.4 B.3.1.4).
     """
 
     uid: UID
@@ -29,6 +30,7 @@ class SopClass(NamedTuple):
     dimse: tuple[str, ...]
     retired: bool
     directory_record: str
+    related_general: tuple[str, ...]
 
 
 @cache
@@ -37,9 +39,9 @@ def sop_classes() -> Mapping[str, SopClass]:
     return MappingProxyType(
         {
             uid: SopClass(
-                UID(uid), keyword, name, service, iod, tuple(filter(None, dimse.split(","))), retired == "1", record
+                UID(uid), keyword, name, service, iod, _listed(dimse), retired == "1", record, _listed(general)
             )
-            for uid, keyword, name, service, iod, dimse, retired, record in read_table("sop_classes")
+            for uid, keyword, name, service, iod, dimse, retired, record, general in read_table("sop_classes")
         }
     )
 
@@ -48,3 +50,7 @@ def sop_classes() -> Mapping[str, SopClass]:
 def storage_uids() -> frozenset[str]:
     """Every SOP class that C-STORE carries: Storage and Non-Patient Object Storage, retired ones included."""
     return frozenset(row.uid for row in sop_classes().values() if "C-STORE" in row.dimse)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
