@@ -29,7 +29,7 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
-from dicomcore.net.connection import Connection
+from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.transport import connect
@@ -37,16 +37,10 @@ from dicomcore.services.base import Answer, Asking, Invoke, More, Router, Servic
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
-    Accepted,
     Associate,
-    AssociateRJ,
     AssociateRQ,
-    Event,
     Negotiated,
-    Rejected,
     Release,
-    ReleaseRequested,
-    ReleaseResponse,
     explain,
 )
 from dicomcore.ul import Association as Core
@@ -82,26 +76,6 @@ class StoreResult(NamedTuple):
         return f"{getattr(self.source, 'path', self.source)}: {told}"
 
 
-class _UserConnection(Connection):
-    """The requestor's end: knows whether the association stands, and lets the peer release it."""
-
-    negotiated: Negotiated | None = None
-    refusal: AssociateRJ | None = None
-
-    def upper(self, event: Event) -> None:
-        match event:
-            case Accepted():
-                self.negotiated = event.negotiated
-            case Rejected():
-                self.refusal = event.answer
-            case ReleaseRequested():
-                self.core.request(ReleaseResponse())
-                self.released = True
-                self.end(AssociationAborted("the peer released the association"))
-            case _:
-                super().upper(event)
-
-
 class _Turn:
     """``with`` this, one operation at a time. A class, since a generator of contextlib would be a tenth of a C-ECHO."""
 
@@ -124,7 +98,7 @@ class Association:
 
     def __init__(
         self,
-        connection: _UserConnection,
+        connection: UserConnection,
         peer: str,
         facilities: Facilities,
         transcoder: Transcoder | None,
@@ -165,7 +139,7 @@ class Association:
         sock = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
         try:
             core = Core(requestor=True, limits=limits)
-            connection = _UserConnection(sock, core, limits, facilities, Router(services))
+            connection = UserConnection(sock, core, limits, facilities, Router(services))
             waiter = Waiter(facilities)
             core.request(Associate(request))
             core.connected()

@@ -8,6 +8,7 @@ before reading on.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from time import monotonic
 from typing import Any
@@ -19,9 +20,23 @@ from dicomcore.net.operations import Operation, Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.transport import Outbox
 from dicomcore.services.base import Router
-from dicomcore.ul import Aborted, AbortRequest, Association, Body, ConnectionLost, Event, Released
+from dicomcore.ul import (
+    Aborted,
+    AbortRequest,
+    Accepted,
+    AssociateRJ,
+    Association,
+    Body,
+    ConnectionLost,
+    Event,
+    Negotiated,
+    Rejected,
+    Released,
+    ReleaseRequested,
+    ReleaseResponse,
+)
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "UserConnection"]
 
 ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 
@@ -37,6 +52,7 @@ class Connection:
         facilities: Facilities,
         router: Router,
         guard: AbstractContextManager[Any] | None = None,
+        defer: Callable[[Operation, int], bool] | None = None,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -44,7 +60,7 @@ class Connection:
         self.limits = limits
         self.exchange = Exchange(core, limits)
         self.outbox = Outbox(core, facilities)
-        self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard)
+        self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer)
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
@@ -150,3 +166,23 @@ class Connection:
         """Close the socket; an open association is lost."""
         self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
+
+
+class UserConnection(Connection):
+    """The requestor's end: knows whether the association stands, and lets the peer release it."""
+
+    negotiated: Negotiated | None = None
+    refusal: AssociateRJ | None = None
+
+    def upper(self, event: Event) -> None:
+        match event:
+            case Accepted():
+                self.negotiated = event.negotiated
+            case Rejected():
+                self.refusal = event.answer
+            case ReleaseRequested():
+                self.core.request(ReleaseResponse())
+                self.released = True
+                self.end(AssociationAborted("the peer released the association"))
+            case _:
+                super().upper(event)

@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.errors import LimitExceeded, LocalProtocolError
@@ -43,7 +43,7 @@ from dicomcore.services.base import (
     status_of,
 )
 
-__all__ = ["DriverEffect", "Message", "Operation", "Operations"]
+__all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
 Message = RequestReceived | ResponseReceived | Fragment
 DriverEffect = Call | Associate | Await | At | Perform
@@ -123,10 +123,20 @@ class Operation:
         return self.provider.send(value) if failure is None else self.provider.throw(failure)
 
 
+class Write(NamedTuple):
+    """Fragments that a driver takes to the sink elsewhere: ``operation.take(views)``, then `Operations.written`."""
+
+    operation: Operation
+    views: list[memoryview]
+    last: bool
+
+
 class Operations:
     """All operations of one association.
 
     ``flush()``, called with the guard held, writes what the socket takes; True when there is room for more.
+    ``defer(operation, length)``: whether the driver writes these bytes itself; they are then in `write`, and `next`
+    finds nothing more until `written` was called.
     """
 
     def __init__(
@@ -137,8 +147,10 @@ class Operations:
         *,
         flush: Callable[[], bool],
         guard: AbstractContextManager[Any] | None = None,
+        defer: Callable[[Operation, int], bool] | None = None,
     ) -> None:
         self.exchange = exchange
+        self.write: Write | None = None
         self.inbox: deque[Message] = deque()
         self.running: dict[int, Operation] = {}  # by the message id of the peer's request
         self.answers: dict[int, list[Answer]] = {}  # to requests that no operation made, by their message id
@@ -148,6 +160,7 @@ class Operations:
         self._limits = limits
         self._router = router
         self._flush = flush
+        self._defer = defer
         self._guard = guard if guard is not None else nullcontext()
         self._asked: dict[int, Operation] = {}  # by the message id of our request
         self._roomless: deque[Operation] = deque()
@@ -203,7 +216,7 @@ class Operations:
                 return operation
         inbox = self.inbox
         ready: Operation | None
-        while inbox:
+        while inbox and self.write is None:
             first = inbox[0]
             kind = type(first)
             if kind is Fragment:
@@ -251,9 +264,27 @@ class Operations:
         operation = self._receiving
         if operation is None:
             return self._gather(views, last)
-        operation.take(views)
-        if not last:
+        defer = self._defer if operation.receive is not None and operation.error is None else None
+        if defer is not None and defer(operation, sum(map(len, views))):
+            operation.waits = NOTHING  # but for the driver
+            self.write = Write(operation, views, last)
             return None
+        operation.take(views)
+        return self._taken(operation) if last else None
+
+    def written(self) -> Operation | None:
+        """What was in `write` is in its sink: the operation, if it can go on."""
+        assert self.write is not None
+        operation, _, last = self.write
+        self.write = None
+        if last:
+            return self._taken(operation)
+        if self.over:
+            return operation
+        operation.waits = BODY
+        return None
+
+    def _taken(self, operation: Operation) -> Operation:
         operation.body_open = False
         operation.waits = NOTHING
         self._receiving = None

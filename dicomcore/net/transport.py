@@ -19,7 +19,7 @@ from dicomcore.errors import DicomError, NegotiationError, PeerTimeout, SourceCh
 from dicomcore.net.poller import Facilities
 from dicomcore.ul import Association, Segment, Slice
 
-__all__ = ["Outbox", "connect", "listen", "tune"]
+__all__ = ["Outbox", "connect", "listen", "read_slice", "tune"]
 
 KiB = 1024
 BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
@@ -147,7 +147,14 @@ class Outbox:
         views.clear()
 
     def _load(self, parts: Sequence[Segment]) -> list[bytes | memoryview]:
-        """Parts as views; what lies in a file is read into the buffer that the last batch used, a run with one call."""
+        """Parts as views; what lies in a file is read into the buffer that the last batch used."""
+        views, reads = self._lay_out(parts)
+        for run, target in reads:
+            read_slice(run, target)
+        return views
+
+    def _lay_out(self, parts: Sequence[Segment]) -> tuple[list[bytes | memoryview], Sequence[tuple[Slice, memoryview]]]:
+        """Parts as views, and what is to be read before they can be sent: each run of one file with one call."""
         total = 0
         ready: list[bytes | memoryview] = []
         for part in parts:
@@ -156,11 +163,12 @@ class Outbox:
             else:
                 ready.append(part)
         if not total:
-            return ready
+            return ready, ()
         if self._buffer is None or len(self._buffer) < total:
             self._buffer = bytearray(max(total, BATCH))
         target = memoryview(self._buffer)
         views: list[bytes | memoryview] = []
+        reads: list[tuple[Slice, memoryview]] = []
         used = 0
         run: Slice | None = None  # from here on the file is read in one piece
         run_at = run_stop = 0
@@ -170,18 +178,18 @@ class Outbox:
                 continue
             if run is None or part.payload is not run.payload or part.start != run_stop:
                 if run is not None:
-                    _read(run, target[run_at:used])
+                    reads.append((run, target[run_at:used]))
                 run, run_at = part, used
             run_stop = part.stop
             length = part.stop - part.start
             views.append(target[used : used + length])
             used += length
         if run is not None:
-            _read(run, target[run_at:used])
-        return views
+            reads.append((run, target[run_at:used]))
+        return views, reads
 
 
-def _read(run: Slice, target: memoryview) -> None:
+def read_slice(run: Slice, target: memoryview) -> None:
     """Fill `target` from where a run begins in its payload."""
     payload: Any = run.payload  # a FileSlice, or anything else with ``read(start, stop)``
     try:
