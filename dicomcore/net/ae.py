@@ -20,7 +20,19 @@ from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.services.base import Router, ServiceProvider
 from dicomcore.services.storage import Transcoder, contexts_for_files
-from dicomcore.ul import Acceptance, AsyncWindow, RoleSelection, is_ae_title, propose
+from dicomcore.ul import (
+    NO_QUIRKS,
+    Acceptance,
+    AsyncWindow,
+    CommonExtendedNegotiation,
+    ExtendedNegotiation,
+    Options,
+    Quirks,
+    RoleSelection,
+    UserIdentity,
+    is_ae_title,
+    propose,
+)
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from dicomcore.vocab.uids import is_valid_uid
@@ -67,13 +79,19 @@ class AE:
         window: int = 1,
         services: Iterable[ServiceProvider] = (),
         roles: Iterable[RoleSelection] = (),
+        extended: Iterable[ExtendedNegotiation] | Mapping[str, Options] = (),
+        common_extended: Iterable[CommonExtendedNegotiation] = (),
+        identity: UserIdentity | None = None,
+        quirks: Quirks = NO_QUIRKS,
         limits: Limits | None = None,
     ) -> Association:
         """Connect and agree on an association; use it in a ``with`` block.
 
         ``contexts``: what it is for (see `Context`); None proposes Verification. ``window`` above 1 asks for that many
-        operations under way at a time (0: no bound). Raises AssociationRejected, NegotiationError (no connection, or no
-        context accepted), AssociationAborted or PeerTimeout.
+        operations under way at a time (0: no bound). ``extended`` and ``common_extended`` state options of SOP classes
+        (PS3.7 D.3.3.5, D.3.3.6), ``identity`` who asks, ``quirks`` what this peer is forgiven. Raises
+        AssociationRejected, NegotiationError (no connection, or no context accepted), AssociationAborted or
+        PeerTimeout.
         """
         limits = limits or self.limits
         request = propose(
@@ -83,6 +101,10 @@ class AE:
             max_pdu_length=limits.pdu_length,
             roles=roles,
             window=None if window == 1 else AsyncWindow(window, window),
+            extended=extended,
+            common_extended=common_extended,
+            identity=identity,
+            quirks=quirks,
         )
         return Association.open(
             host,
@@ -93,6 +115,7 @@ class AE:
             self._transcoder,
             services=services,
             associate=self.associate,
+            quirks=quirks,
         )
 
     def serve(
@@ -104,6 +127,8 @@ class AE:
         workers: int = 8,
         window: int = 1,
         roles: Mapping[str, tuple[bool, bool]] = MappingProxyType({}),
+        extended: Mapping[str, Options] = MappingProxyType({}),
+        quirks: Quirks = NO_QUIRKS,
         require_called_ae: bool = False,
         allowed_calling: Sequence[str] = (),
         limits: Limits | None = None,
@@ -121,6 +146,8 @@ class AE:
             max_pdu_length=limits.pdu_length,
             window=AsyncWindow(window, window),
             roles=roles,
+            extended=extended,
+            quirks=quirks,
             require_called_ae=require_called_ae,
             allowed_calling=tuple(allowed_calling),
         )

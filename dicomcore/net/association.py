@@ -37,9 +37,11 @@ from dicomcore.services.base import Answer, Asking, Invoke, More, Router, Servic
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
+    NO_QUIRKS,
     Associate,
     AssociateRQ,
     Negotiated,
+    Quirks,
     Release,
     explain,
 )
@@ -132,13 +134,14 @@ class Association:
         *,
         services: Iterable[ServiceProvider] = (),
         associate: Callable[..., BlockingChannel],
+        quirks: Quirks = NO_QUIRKS,
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         deadline = monotonic() + limits.association_timeout
         peer = f"{request.called_ae} at {host}:{port}"
         sock = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
         try:
-            core = Core(requestor=True, limits=limits)
+            core = Core(requestor=True, limits=limits, quirks=quirks)
             connection = UserConnection(sock, core, limits, facilities, Router(services))
             waiter = Waiter(facilities)
             core.request(Associate(request))
@@ -163,7 +166,7 @@ class Association:
             association = cls(connection, peer, facilities, transcoder, Effects(associate))
             if not connection.negotiated.contexts:
                 association.release()
-                raise NegotiationError(explain(request, connection.negotiated.answer))
+                raise NegotiationError(explain(request, connection.negotiated.answer, quirks))
         except BaseException:
             sock.close()
             raise
@@ -176,7 +179,7 @@ class Association:
 
     def explain(self) -> str:
         """What was proposed, what the peer made of it, and which side lacks what."""
-        return explain(self.negotiated.request, self.negotiated.answer)
+        return explain(self.negotiated.request, self.negotiated.answer, self.negotiated.quirks)
 
     def release(self) -> None:
         """End the association in good order; a peer that does not answer in time (`Limits`) is aborted."""

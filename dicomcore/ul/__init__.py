@@ -5,7 +5,7 @@ Standard library only; neither numpy nor a compiled kernel is imported.
 
 from .association import Association
 from .codec import decode, encode
-from .explain import explain
+from .explain import ContextRow, explain, explain_missing, explain_rows
 from .extended import (
     FindOptions,
     Options,
@@ -93,6 +93,7 @@ __all__ = [
     "Body",
     "CommonExtendedNegotiation",
     "ConnectionLost",
+    "ContextRow",
     "Decision",
     "Event",
     "Evt",
@@ -132,6 +133,8 @@ __all__ = [
     "decode",
     "encode",
     "explain",
+    "explain_missing",
+    "explain_rows",
     "is_ae_title",
     "negotiate",
     "options_for",
