@@ -283,7 +283,7 @@ class Association:
     def _take_in(self) -> None:
         """Read what has arrived, without waiting; raise when that was the end."""
         connection = self._connection
-        while connection.over is None and connection.pull():
+        while connection.over is None and connection.pull(through=True):
             self._digest()
         if connection.over is not None:
             raise self._why_over()
@@ -404,7 +404,8 @@ class Association:
         connection = self._connection
         written = connection.flush()
         if connection.over is None:
-            taken = not connection.short and connection.pull()  # a peer that floods us gets no more time for that
+            # A peer that floods us gets no more time for that.
+            taken = not connection.short and connection.pull(through=True)
             now = monotonic()
             limit = deadline if written else min(deadline, now + self._limits.network_timeout)
             if limit <= now or not (
@@ -419,7 +420,7 @@ class Association:
                 self._part()
                 raise error
             if not taken:
-                connection.pull()
+                connection.pull(through=True)
         self._digest()
         if connection.over is not None and not connection.released:
             raise self._why_over()

@@ -7,6 +7,7 @@ before reading on.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -38,6 +39,8 @@ from dicomcore.ul import (
 
 __all__ = ["Connection", "UserConnection"]
 
+EMPTY = memoryview(b"")
+STRETCH = 1 << 20  # bytes of a body that are moved at a time
 ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 
 
@@ -60,6 +63,7 @@ class Connection:
         self.limits = limits
         self.exchange = Exchange(core, limits)
         self.outbox = Outbox(core, facilities)
+        self._pump = _load_pump() if facilities.pump and type(sock) is socket.socket else None
         self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer)
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
@@ -69,9 +73,16 @@ class Connection:
         self.ended = False  # the peer closed, or the connection broke
         self._deaf = False  # the peer takes nothing more; what it sent before is still read
 
-    def pull(self) -> bool:
-        """Read one block if there is one. True when something arrived, the end of the connection included."""
+    def pull(self, *, through: bool = False) -> bool:
+        """Read one block if there is one. True when something arrived, the end of the connection included.
+
+        ``through``: a body that goes to a file may go there at once, as far as it has arrived.
+        """
         core = self.core
+        if through and self._pump is not None and (operation := self.operations.streaming) is not None:
+            moved = self._pass_through(self._pump, operation)
+            if moved is not None:
+                return moved
         if not core.wants_read:
             return False
         view = core.buffer()
@@ -85,13 +96,39 @@ class Connection:
             self.short = count < len(view)
             core.received(count)
         else:
-            self.ended = True
-            core.closed()
-            self._digest()
-            self.end(AssociationAborted("the peer closed the connection"))
+            self._peer_closed()
             return True
         self._digest()
         return True
+
+    def _pass_through(self, pump: Any, operation: Operation) -> bool | None:
+        """Move a body from the socket into its file; None when the ordinary way has to be gone."""
+        file = operation.file
+        path = self.core.try_path() if file is not None else None
+        if path is None or file is None:
+            return None
+        reason, number, received, moved, held, state = pump.receive(
+            self.fd, file, path.block, path.held, path.state, path.longest, STRETCH
+        )
+        if reason == pump.AGAIN and not received:
+            return False
+        operation.passed(moved, OSError(number, os.strerror(number)) if reason == pump.REFUSED else None)
+        over = reason == pump.LAST
+        self.core.passed(received, held, state, over)
+        if over:
+            self.inbox += self.exchange.receive(Body(state[0], False, True, EMPTY))  # type: ignore[arg-type]
+        self.short = reason == pump.AGAIN
+        if reason in (pump.ENDED, pump.BROKEN):
+            self._peer_closed()
+        else:
+            self._digest()
+        return True
+
+    def _peer_closed(self) -> None:
+        self.ended = True
+        self.core.closed()
+        self._digest()
+        self.end(AssociationAborted("the peer closed the connection"))
 
     def _digest(self) -> None:
         """Hand the core's events on: bodies to the exchange, everything else to `upper`."""
@@ -166,6 +203,12 @@ class Connection:
         """Close the socket; an open association is lost."""
         self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
+
+
+def _load_pump() -> Any:
+    from dicomcore._core import pump
+
+    return pump
 
 
 class UserConnection(Connection):

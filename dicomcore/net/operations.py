@@ -116,6 +116,25 @@ class Operation:
         except Exception as error:
             self.error = error
 
+    @property
+    def file(self) -> int | None:
+        """The descriptor that its body may be written to directly, -1 when the rest is dropped; None: it may not."""
+        if self.error is not None:
+            return -1
+        if self.receive is None:
+            return None if self.held is None else -1
+        fileno = getattr(self.receive.sink, "fileno", None)
+        file: int = -1 if fileno is None else fileno()
+        return None if file < 0 else file
+
+    def passed(self, length: int, error: OSError | None) -> None:
+        """So much of its body went to `file`, until that failed."""
+        self.length += length
+        if error is not None:
+            self.error = error
+        elif self.error is None and self.receive is not None:
+            self.receive.sink.passed(length)  # type: ignore[attr-defined]
+
     def resume(self) -> Any:
         """Run the provider to its next effect."""
         value, failure = self.value, self.failure
@@ -192,6 +211,11 @@ class Operations:
         for operation in (operations := list(self.running.values())):
             operation.context.peer_gone = True
         return [operation for operation in operations if operation.waits]
+
+    @property
+    def streaming(self) -> Operation | None:
+        """The operation whose body arrives, when nothing of it waits to be taken."""
+        return self._receiving if not self.inbox else None
 
     def can_go_on(self, *, room: bool) -> bool:
         """Whether `next` may find something, as far as can be told without working off the inbox."""

@@ -14,6 +14,7 @@ import selectors
 import socket
 from collections import deque
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol
 
 __all__ = ["Bell", "Facilities", "Poller", "Waiter", "open_poller"]
@@ -27,11 +28,12 @@ class Facilities:
     poll: bool = hasattr(select, "poll")
     eventfd: bool = hasattr(os, "eventfd")
     sendmsg: bool = hasattr(socket.socket, "sendmsg")
+    pump: bool = find_spec("dicomcore._core.pump") is not None  # bodies go from socket to file in compiled code
 
     @classmethod
     def portable(cls) -> Facilities:
         """What every platform has."""
-        return cls(epoll=False, poll=False, eventfd=False, sendmsg=False)
+        return cls(epoll=False, poll=False, eventfd=False, sendmsg=False, pump=False)
 
 
 class Bell:

@@ -97,9 +97,9 @@ class ServedConnection(Connection):
         """An operation is under way or has half arrived."""
         return not self.operations.idle
 
-    def pull(self) -> bool:
+    def pull(self, *, through: bool = False) -> bool:
         with self.lock:
-            return super().pull()
+            return super().pull(through=through)
 
     def flush(self) -> bool:
         with self.lock:

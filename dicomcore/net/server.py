@@ -411,14 +411,14 @@ class Server:
                 if connection.short and not connection.exchange.receiving:
                     # Between messages nothing is there yet: to wait first saves a read in vain.
                     if worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
-                        connection.pull()
+                        connection.pull(through=True)
                         continue
                     break
-                if connection.pull():
+                if connection.pull(through=True):
                     continue
                 if not worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
                     break
-                connection.pull()
+                connection.pull(through=True)
         except BaseException as error:  # also SystemExit of a provider: the association is to be given back
             log.exception("serving %r failed", connection.operations.calling_ae)
             connection.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))

@@ -25,7 +25,7 @@ from dicomcore.data.outgoing import open_instance
 from dicomcore.data.part10 import FileHeader, encode_file_meta
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
-from dicomcore.encoding.sink import Sink
+from dicomcore.encoding.sink import FileSink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
 from dicomcore.limits import DEFAULT_LIMITS, Limits
@@ -112,6 +112,16 @@ class _Intake:
         else:
             for view in remaining:
                 self.sink.write(view)
+
+    def fileno(self) -> int:
+        """Where the body may be written to directly; -1 while its head is looked at, or when it goes to no file."""
+        sink = self.sink
+        return sink.fileno() if isinstance(sink, FileSink) and not sink.done else -1
+
+    def passed(self, length: int) -> None:
+        """So much was written there."""
+        if isinstance(self.sink, FileSink):
+            self.sink.length += length
 
     def complete(self) -> Sink:
         """After the last fragment: the sink, with everything in it."""

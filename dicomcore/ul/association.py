@@ -32,7 +32,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from .actions import ACTIONS, Agree, Indicate, Send, SendLast, Signal
 from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, fault
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
-from .inbound import LARGE, SMALL, Inbound
+from .inbound import LARGE, SMALL, Inbound, Path
 from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
 from .outbound import Outbound, Payload, Segment
 from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
@@ -174,6 +174,20 @@ class Association:
             except RemoteProtocolError as error:
                 self._fire(Evt.Evt19, error)
         inbound.discard()
+
+    def try_path(self) -> Path | None:
+        """For a driver that moves the rest of a data set itself (Sta6, Sta7): where it is; None when that cannot be."""
+        if self._state not in DATA_STATES or self._deaf or self._events:
+            return None
+        return self._inbound.try_path(self.limits.received_pdu_length)
+
+    def passed(self, received: int, held: int, state: tuple[int, int, int, bool], over: bool) -> None:
+        """What became of the path: as `Inbound.passed`. The driver reports the end of a data set itself."""
+        self._inbound.passed(received, held, state, over)
+        if self._state is State.Sta7 and received:
+            self._deadline = None
+        if held:
+            self.received(0)
 
     def tick(self, now: float) -> None:
         """Time passes: starts a timer that waits to be started, ends one that is due."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import RemoteProtocolError
 from .codec import INVALID, fault
 from .primitives import Body
 
-__all__ = ["Inbound"]
+__all__ = ["Inbound", "Path"]
 
 SMALL: Final = 8 * 1024
 LARGE: Final = 256 * 1024
@@ -24,6 +24,15 @@ LARGE: Final = 256 * 1024
 _PDU: Final = struct.Struct(">BxI")
 _PDV: Final = struct.Struct(">IBB")
 _BOTH: Final = struct.Struct(">BxIIBB")
+
+
+class Path(NamedTuple):
+    """Where the fragments of a data set are when somebody else moves them on: see ``_core.pump.receive``."""
+
+    block: bytearray
+    held: int
+    state: tuple[int, int, int, bool]
+    longest: tuple[int, int]
 
 
 class Inbound:
@@ -40,6 +49,7 @@ class Inbound:
         "_skip",
         "_small",
         "_view",
+        "longest_pdv",
         "offset",
         "pdu_rest",
         "pdv_rest",
@@ -58,6 +68,7 @@ class Inbound:
         self._run: int | None = None  # context id and command bit of the command or data set that is not complete
         self._context_id = 0
         self._flags = 0
+        self.longest_pdv = 0xFFFFFFFF
         self.start = 0  # first byte not understood
         self.stop = 0  # end of what was received
         self.offset = 0  # of the block's first byte in the stream
@@ -112,6 +123,36 @@ class Inbound:
         self.stop += count
         if self.stop == len(self._block) and not self._need:
             self._size = max(self._size, min(8 * self._size, self._largest))
+
+    def try_path(self, limit: int) -> Path | None:
+        """What moves the rest of a data set past this object; None when something else is under way.
+
+        Bytes not understood lie at the front of the block, which has its full size.
+        """
+        held = self.stop - self.start
+        if self.pdv_rest:
+            context_id, command = self._context_id, self._flags & 1
+        elif self._run is not None:
+            context_id, command = self._run >> 1, self._run & 1
+        else:
+            return None
+        if command or self._need or self._skip or held >= 12 or (held and self.pdv_rest):
+            return None
+        if len(self._block) != self._largest:
+            self._replace(self._largest, self._view[self.start : self.stop])
+        elif self.start:
+            self.lend()
+        state = context_id, self.pdu_rest, self.pdv_rest, bool(self._flags & 2)
+        return Path(self._block, held, state, (limit, self.longest_pdv))
+
+    def passed(self, received: int, held: int, state: tuple[int, int, int, bool], over: bool) -> None:
+        """Fragments went by: so many bytes were received, those at the front of the block are left; ``over``: the last
+        fragment is through."""
+        self.offset += self.stop + received - held
+        self.start, self.stop = 0, held
+        self._context_id, self.pdu_rest, self.pdv_rest, last = state
+        self._flags = 2 if last else 0
+        self._run = None if over or (last and self.pdv_rest) else self._context_id << 1
 
     def discard(self) -> None:
         self.start = self.stop

@@ -107,7 +107,7 @@ def test_a_flood_does_not_put_off_the_deadline(serving: Serving, user: AE, monke
     association = user.associate("127.0.0.1", server.port, limits=limits)
     connection = association._connection
     monkeypatch.setattr(connection, "short", False)
-    monkeypatch.setattr(connection, "pull", lambda: True)  # there is always more, and never the answer
+    monkeypatch.setattr(connection, "pull", lambda **_: True)  # there is always more, and never the answer
     monkeypatch.setattr(association, "_take_in", lambda: None)
     with pytest.raises(PeerTimeout):
         association.c_echo()

@@ -1,0 +1,227 @@
+"""The data path of a bulk transfer without the interpreter: socket -> P-DATA-TF -> file (PS3.8 9.3.5, Annex E).
+
+`receive` moves the data set fragments of one presentation context from a non-blocking socket into a file, through a
+block that the caller owns, and comes back as soon as anything else is due: it answers why, and leaves bytes that it did
+not understand at the front of the block, for the ordinary path to judge. Nothing is decided here, and nothing is
+waited for.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memmove
+
+from bits cimport load_u32
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long ssize_t
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int socket, void *buffer, size_t length, int flags)
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t writev(int file, const iovec *vector, int count)
+
+cdef enum Reason:
+    R_AGAIN = 0     # the socket is empty, or probably so
+    R_LAST = 1      # the last fragment is written
+    R_OTHER = 2     # what comes next is for the ordinary path
+    R_ENDED = 3     # the peer closed its direction
+    R_BROKEN = 4    # the socket failed
+    R_REFUSED = 5   # the file failed; what was read and not written is lost
+    R_MORE = 6      # as much as was asked for has been moved
+
+cdef enum:
+    VECTOR_COUNT = 64
+    PDV_HEADER = 6
+    PDU_HEADER = 6
+    P_DATA_TF = 4
+    COMMAND = 1
+    LAST_FRAGMENT = 2
+
+AGAIN = <int>R_AGAIN
+LAST = <int>R_LAST
+OTHER = <int>R_OTHER
+ENDED = <int>R_ENDED
+BROKEN = <int>R_BROKEN
+REFUSED = <int>R_REFUSED
+MORE = <int>R_MORE
+
+
+cdef struct Frame:
+    uint64_t pdu_rest      # bytes of the current PDU not passed yet, header of the next fragment included
+    uint64_t pdv_rest      # bytes of the current fragment not passed yet
+    uint64_t longest_pdu
+    uint64_t longest_pdv
+    uint32_t context_id
+    bint last              # the current fragment is the last
+
+
+cdef struct Span:
+    uint64_t start         # first byte of the block that is not passed
+    uint64_t stop          # end of what was received
+
+
+cdef int _scatter(
+    const uint8_t *block, Span *span, Frame *frame, iovec *vector, int *count, uint64_t *length
+) noexcept nogil:
+    """Take whole and partial fragments off the front of the span, as many as the vector takes.
+
+    R_MORE: the vector is full. R_AGAIN: bytes are missing. R_LAST, R_OTHER: as they say.
+    """
+    cdef uint64_t at = span.start, pdu_rest, header, size, left
+    cdef int reason = R_AGAIN
+    count[0] = 0
+    length[0] = 0
+    while True:
+        if frame.pdv_rest:
+            if at == span.stop:
+                break
+            if count[0] == VECTOR_COUNT:
+                reason = R_MORE
+                break
+            size = min(frame.pdv_rest, span.stop - at)
+            vector[count[0]].iov_base = <void *>(block + at)
+            vector[count[0]].iov_len = size
+            count[0] += 1
+            length[0] += size
+            at += size
+            frame.pdv_rest -= size
+            frame.pdu_rest -= size
+            if frame.pdv_rest:
+                break
+            if frame.last:
+                reason = R_LAST
+                break
+            continue
+        left = span.stop - at
+        if not left:
+            break
+        pdu_rest = frame.pdu_rest
+        header = PDV_HEADER
+        if not pdu_rest:
+            if block[at] != P_DATA_TF:
+                reason = R_OTHER
+                break
+            header += PDU_HEADER
+        if left < header:
+            break
+        if not pdu_rest:
+            pdu_rest = load_u32(block + at + 2, True)
+            if pdu_rest > frame.longest_pdu:
+                reason = R_OTHER
+                break
+        size = load_u32(block + at + header - 6, True)
+        if (
+            pdu_rest < PDV_HEADER
+            or size < 2
+            or size - 2 > pdu_rest - PDV_HEADER
+            or size > frame.longest_pdv
+            or block[at + header - 2] != frame.context_id
+            or block[at + header - 1] & COMMAND
+        ):
+            reason = R_OTHER
+            break
+        frame.last = (block[at + header - 1] & LAST_FRAGMENT) != 0
+        frame.pdu_rest = pdu_rest - PDV_HEADER
+        frame.pdv_rest = size - 2
+        at += header
+        if not frame.pdv_rest and frame.last:
+            reason = R_LAST
+            break
+    span.start = at
+    return reason
+
+
+cdef int _write(int file, iovec *vector, int count) noexcept nogil:
+    """All of it; 0, or the error number."""
+    cdef ssize_t written
+    while count:
+        written = writev(file, vector, count)
+        if written < 0:
+            if errno == EINTR:
+                continue
+            return errno
+        while count and <size_t>written >= vector.iov_len:
+            written -= vector.iov_len
+            vector += 1
+            count -= 1
+        if count:
+            vector.iov_base = <uint8_t *>vector.iov_base + written
+            vector.iov_len -= written
+    return 0
+
+
+cdef int _receive(
+    int sock, int file, uint8_t *block, uint64_t size, uint64_t most, Frame *frame, Span *span, uint64_t *moved,
+    uint64_t *received, int *error
+) noexcept nogil:
+    cdef iovec vector[VECTOR_COUNT]
+    cdef int count = 0, reason
+    cdef uint64_t length = 0, room
+    cdef ssize_t got
+    while True:
+        room = size - span.stop
+        got = recv(sock, block + span.stop, room, 0)
+        if got < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return R_AGAIN
+            error[0] = errno
+            return R_BROKEN
+        if got == 0:
+            return R_ENDED
+        span.stop += got
+        received[0] += got
+        while True:
+            reason = _scatter(block, span, frame, vector, &count, &length)
+            moved[0] += length
+            if file >= 0 and count:
+                error[0] = _write(file, vector, count)
+                if error[0]:
+                    return R_REFUSED
+            if reason != R_MORE:
+                break
+        if span.start:
+            memmove(block, block + span.start, span.stop - span.start)
+            span.stop -= span.start
+            span.start = 0
+        if reason != R_AGAIN:
+            return reason
+        if moved[0] >= most:
+            return R_MORE
+        if <uint64_t>got < room:
+            return R_AGAIN
+
+
+def receive(
+    int sock,
+    int file,
+    uint8_t[::1] block not None,
+    uint64_t held,
+    tuple state not None,
+    tuple longest not None,
+    uint64_t most,
+):
+    """Move about ``most`` bytes of fragments, or fewer: (reason, error number, bytes received, moved, held, state).
+
+    ``block`` begins with ``held`` bytes that were received before and not understood (less than a header). ``state``:
+    (context id, rest of the PDU, rest of the fragment, whether that is the last). ``longest``: PDU and fragment, as
+    their length fields count. ``file`` -1 drops what comes. Bytes held lie at the front of the block.
+    """
+    cdef Frame frame
+    cdef Span span
+    cdef uint64_t moved = 0, received = 0, size = block.shape[0]
+    cdef int error = 0, reason
+    frame.context_id, frame.pdu_rest, frame.pdv_rest, frame.last = state
+    frame.longest_pdu, frame.longest_pdv = longest
+    if held >= size:
+        raise ValueError("the block has no room")
+    if frame.pdv_rest > frame.pdu_rest:
+        raise ValueError("a fragment is not longer than its PDU")
+    span.start = 0
+    span.stop = held
+    with nogil:
+        reason = _receive(sock, file, &block[0], size, most, &frame, &span, &moved, &received, &error)
+    return reason, error, received, moved, span.stop, (frame.context_id, frame.pdu_rest, frame.pdv_rest, bool(frame.last))
