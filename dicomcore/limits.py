@@ -31,9 +31,12 @@ class Limits:
     handshake_length: int = 64 * KiB
     context_count: int = 128
     transfer_syntax_count: int = 128
+    item_count: int = 512  # of an A-ASSOCIATE PDU, presentation contexts included
     user_item_count: int = 512
+    user_information_length: int = 0xFFFF
     pdu_length: int = 256 * KiB
     received_pdu_length: int = 0xFFFFFFFF  # a P-DATA-TF is streamed, so its length costs no memory
+    received_pdv_length: int = 0xFFFFFFFF  # of one fragment in it
     held_length: int = 16 * KiB  # what an idle association may hold
 
     # DIMSE (PS3.7)

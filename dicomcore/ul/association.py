@@ -94,6 +94,7 @@ class Association:
         self._events: list[Any] = []
         self._contexts: Collection[int] = frozenset()
         self._inbound = Inbound(max(64, min(SMALL, limits.handshake_length, limits.held_length)))
+        self._inbound.longest_pdv = limits.received_pdv_length
         self._outbound = Outbound()
         self._deaf = False
         self._responds = False  # a release response that waits for its turn in a collision

@@ -173,7 +173,16 @@ def encode(pdu: PDU) -> bytes:
 # --- decoding ---------------------------------------------------------------------------------------------------------
 
 
-def _items(data: bytes, start: int, stop: int, limit: int, clause: str) -> Iterator[tuple[int, int, int]]:
+def _too_much(what: str, limit: str, begin: int, clause: str) -> LimitExceeded:
+    """More than `Limits` allow: a request is to be rejected, permanently, "local limit exceeded" (PS3.8 table 9-21)."""
+    return LimitExceeded(
+        what, offset=begin - 4 + HEADER_LENGTH, clause=clause, hint=f"see Limits.{limit}", answer=(1, 3, 2)
+    )
+
+
+def _items(
+    data: bytes, start: int, stop: int, limit: int, limit_name: str, clause: str
+) -> Iterator[tuple[int, int, int]]:
     """(type, start, stop) of every item between two offsets, which they must fill exactly."""
     count = 0
     while start < stop:
@@ -190,9 +199,7 @@ def _items(data: bytes, start: int, stop: int, limit: int, clause: str) -> Itera
             )
         count += 1
         if count > limit:
-            raise LimitExceeded(
-                f"more than {limit} items", offset=start + HEADER_LENGTH, clause=clause, answer=(1, 3, 2)
-            )
+            raise _too_much(f"more than {limit} items", limit_name, begin, clause)
         yield kind, begin, end
         start = end
 
@@ -299,7 +306,7 @@ _USER_ITEMS: Final[Mapping[int, tuple[str, bool, Callable[[bytes, int, int], Any
 def _decode_user(data: bytes, start: int, stop: int, limits: Limits) -> UserInformation:
     single: dict[str, Any] = {}
     lists: dict[str, list[Any]] = {}
-    for kind, begin, end in _items(data, start, stop, limits.user_item_count, "PS3.8 9.3.2.3"):
+    for kind, begin, end in _items(data, start, stop, limits.user_item_count, "user_item_count", "PS3.8 9.3.2.3"):
         row = _USER_ITEMS.get(kind)
         if row is None:
             lists.setdefault("unknown", []).append(UnknownItem(kind, data[begin:end]))
@@ -336,7 +343,9 @@ def _context(data: bytes, start: int, stop: int, seen: set[int], limits: Limits)
     number = _context_id(data, start, stop, seen, clause)
     abstract: list[str] = []
     transfer: list[str] = []
-    for kind, begin, end in _items(data, start + 4, stop, limits.transfer_syntax_count + 1, clause):
+    for kind, begin, end in _items(
+        data, start + 4, stop, limits.transfer_syntax_count + 1, "transfer_syntax_count", clause
+    ):
         if kind in (0x30, 0x40):
             (abstract if kind == 0x30 else transfer).append(_text(data, begin, end, clause))
     if len(abstract) != 1:
@@ -349,7 +358,9 @@ def _result(data: bytes, start: int, stop: int, seen: set[int], limits: Limits) 
     number = _context_id(data, start, stop, seen, clause)
     syntaxes = [
         _text(data, begin, end, clause)
-        for kind, begin, end in _items(data, start + 4, stop, limits.transfer_syntax_count, clause)
+        for kind, begin, end in _items(
+            data, start + 4, stop, limits.transfer_syntax_count, "transfer_syntax_count", clause
+        )
         if kind == 0x40
     ]
     if len(syntaxes) > 1:
@@ -372,15 +383,10 @@ def _decode_associate(
     seen: set[int] = set()
     application: str | None = None
     user: UserInformation | None = None
-    for kind, begin, end in _items(data, MINIMUM_ASSOCIATE_LENGTH, len(data), limits.user_item_count, clause):
+    for kind, begin, end in _items(data, MINIMUM_ASSOCIATE_LENGTH, len(data), limits.item_count, "item_count", clause):
         if kind == context_type:
             if len(contexts) == limits.context_count:
-                raise LimitExceeded(
-                    f"more than {limits.context_count} presentation contexts",
-                    offset=begin + 2,
-                    clause=clause,
-                    answer=(1, 3, 2),
-                )
+                raise _too_much(f"over {limits.context_count} presentation contexts", "context_count", begin, clause)
             contexts.append(read_context(data, begin, end, seen, limits))
         elif kind == 0x10:
             if application is not None:
@@ -389,6 +395,10 @@ def _decode_associate(
         elif kind == 0x50:
             if user is not None:
                 raise _twice(kind, begin)
+            if end - begin > limits.user_information_length:
+                raise _too_much(
+                    f"user information of {end - begin} bytes", "user_information_length", begin, "PS3.8 9.3.2.3"
+                )
             user = _decode_user(data, begin, end, limits)
         else:
             unknown.append(UnknownItem(kind, data[begin:end]))

@@ -104,7 +104,7 @@ def explain_missing(
 ) -> str:
     """Why a side has no context for this SOP class in a role and in one of some transfer syntaxes (None = any)."""
     request = negotiated.request
-    name = _name(abstract_syntax)
+    name = _both(abstract_syntax)
     proposed = [context for context in request.contexts if context.abstract_syntax == abstract_syntax]
     if not proposed:
         return f"{name} was not proposed by {request.calling_ae}"
@@ -220,7 +220,7 @@ def _table(rows: Sequence[ContextRow]) -> list[str]:
         *[
             (
                 str(row.id),
-                _name(row.abstract_syntax),
+                _both(row.abstract_syntax),
                 row.result,
                 _name(row.transfer_syntax) if row.accepted else "-",
                 ("+".join(row.roles) or "neither") if row.accepted else "-",
@@ -233,6 +233,11 @@ def _table(rows: Sequence[ContextRow]) -> list[str]:
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
+
+
+def _both(uid: str) -> str:
+    name = _name(uid)
+    return name if name == uid else f"{name} ({uid})"
 
 
 def _name(uid: str) -> str:

@@ -198,7 +198,7 @@ class Inbound:
         start, stop = self.start, self.stop
         pdu_rest, pdv_rest = self.pdu_rest, self.pdv_rest
         context_id, flags, run = self._context_id, self._flags, self._run
-        append, new = events.append, tuple.__new__
+        append, new, longest = events.append, tuple.__new__, self.longest_pdv
         try:
             while True:
                 if pdv_rest:
@@ -239,6 +239,8 @@ class Inbound:
                 pdv_rest = length - 2
                 if not 0 <= pdv_rest <= pdu_rest:
                     raise self._bad(f"a PDV of length {length} where {pdu_rest + 2} bytes are left", start - 6)
+                if pdv_rest > longest:
+                    raise self._bad(f"a PDV of {pdv_rest} bytes, over Limits.received_pdv_length", start - 6)
                 if context_id not in contexts:
                     raise self._bad(f"presentation context {context_id} was not agreed", start - 2)
                 key = context_id << 1 | flags & 1
