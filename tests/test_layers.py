@@ -38,6 +38,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "archive": ("services",),
     "conformance": ("services", "iod"),
     "net": ("services",),
+    "aio": ("net",),
     "cli": ("net", "rt", "archive", "conformance"),
     "__init__": ("cli",),
     "__main__": ("cli",),

@@ -23,6 +23,7 @@ from dicomcore.services.storage import Transcoder, contexts_for_files
 from dicomcore.ul import (
     NO_QUIRKS,
     Acceptance,
+    AssociateRQ,
     AsyncWindow,
     CommonExtendedNegotiation,
     ExtendedNegotiation,
@@ -37,7 +38,7 @@ from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from dicomcore.vocab.uids import is_valid_uid
 
-__all__ = ["AE", "Context"]
+__all__ = ["AE", "Context", "Entity"]
 
 Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProvider | tuple[str, Sequence[str]]
 """What a presentation context can be made of: a UID, a path, a Dataset, a service, or a UID with transfer syntaxes."""
@@ -45,11 +46,8 @@ Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProv
 _DEFAULT_SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
 
 
-class AE:
-    """An application entity called `title` (at most 16 characters, no backslash).
-
-    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec.
-    """
+class Entity:
+    """What every application entity has, whatever drives its associations; `AE` tells the arguments."""
 
     def __init__(
         self,
@@ -68,6 +66,63 @@ class AE:
 
     def __repr__(self) -> str:
         return f"AE({self.title!r})"
+
+    def _request(
+        self,
+        limits: Limits,
+        contexts: Iterable[Context] | Context | None,
+        *,
+        called_ae: str,
+        window: int,
+        roles: Iterable[RoleSelection],
+        extended: Iterable[ExtendedNegotiation] | Mapping[str, Options],
+        common_extended: Iterable[CommonExtendedNegotiation],
+        identity: UserIdentity | None,
+        quirks: Quirks,
+    ) -> AssociateRQ:
+        return propose(
+            presentation_contexts(contexts),
+            calling_ae=self.title,
+            called_ae=called_ae,
+            max_pdu_length=limits.pdu_length,
+            roles=roles,
+            window=None if window == 1 else AsyncWindow(window, window),
+            extended=extended,
+            common_extended=common_extended,
+            identity=identity,
+            quirks=quirks,
+        )
+
+    def _acceptance(
+        self,
+        limits: Limits,
+        services: Iterable[ServiceProvider],
+        *,
+        window: int,
+        roles: Mapping[str, tuple[bool, bool]],
+        extended: Mapping[str, Options],
+        quirks: Quirks,
+        require_called_ae: bool,
+        allowed_calling: Sequence[str],
+    ) -> Acceptance:
+        return Acceptance(
+            ae_title=self.title,
+            supported=Router(services).supported,
+            max_pdu_length=limits.pdu_length,
+            window=AsyncWindow(window, window),
+            roles=roles,
+            extended=extended,
+            quirks=quirks,
+            require_called_ae=require_called_ae,
+            allowed_calling=tuple(allowed_calling),
+        )
+
+
+class AE(Entity):
+    """An application entity called `title` (at most 16 characters, no backslash).
+
+    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec.
+    """
 
     def associate(
         self,
@@ -94,13 +149,12 @@ class AE:
         PeerTimeout.
         """
         limits = limits or self.limits
-        request = propose(
-            presentation_contexts(contexts),
-            calling_ae=self.title,
+        request = self._request(
+            limits,
+            contexts,
             called_ae=called_ae,
-            max_pdu_length=limits.pdu_length,
+            window=window,
             roles=roles,
-            window=None if window == 1 else AsyncWindow(window, window),
             extended=extended,
             common_extended=common_extended,
             identity=identity,
@@ -140,16 +194,15 @@ class AE:
         """
         limits = limits or self.limits
         services = tuple(services)
-        acceptance = Acceptance(
-            ae_title=self.title,
-            supported=Router(services).supported,
-            max_pdu_length=limits.pdu_length,
-            window=AsyncWindow(window, window),
+        acceptance = self._acceptance(
+            limits,
+            services,
+            window=window,
             roles=roles,
             extended=extended,
             quirks=quirks,
             require_called_ae=require_called_ae,
-            allowed_calling=tuple(allowed_calling),
+            allowed_calling=allowed_calling,
         )
         return Server(
             services,

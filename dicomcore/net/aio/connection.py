@@ -1,0 +1,446 @@
+"""One association on an asyncio transport: the protocol that both its user and the server drive.
+
+The loop's thread reads, writes and runs the engine of the operations. Everything of an application that may take time
+runs on workers: providers that are not ``prompt``, `Call`, writes to sinks; coroutines run in the loop. While a
+provider runs, the peer is listened to, so that a cancel, an abort or its end is seen at once; reading pauses while a
+message waits that cannot be taken further, a sink is being written, or answers are not fetched. ``lock`` guards core
+and exchange against the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Final, cast
+
+from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
+from dicomcore.limits import Limits
+from dicomcore.net.aio.outlet import Outlet
+from dicomcore.net.aio.workers import SMALL, Workers
+from dicomcore.net.connection import Connection
+from dicomcore.net.operations import Operation
+from dicomcore.net.poller import Facilities
+from dicomcore.services.base import Associate, At, Await, Call, Perform, Router
+from dicomcore.ul import Association as Core
+
+__all__ = ["NEVER", "Link", "is_coroutine_function"]
+
+NEVER: Final = float("inf")
+PARTING: Final = 2.0  # seconds that a peer is given to close after our last PDU
+MEMORY_KEPT: Final = 1.0  # seconds after which an association without traffic gives its buffers back
+
+STRETCHES: Final = 4  # of a body that are moved before other callbacks of the loop run
+
+log = logging.getLogger("dicomcore.net")
+
+
+class Link(Connection, asyncio.BufferedProtocol):
+    """A `Connection` that a transport calls. ``associate`` opens channels, ``later`` puts work off (servers)."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        core: Core,
+        limits: Limits,
+        facilities: Facilities,
+        router: Router,
+        *,
+        workers: Workers,
+        direct: bool,
+        associate: Callable[..., Any],
+        later: Callable[[float, Callable[[], Any]], None] | None = None,
+    ) -> None:
+        self.lock = threading.RLock()
+        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers)
+        self.loop = workers.loop
+        self.workers = workers
+        self.outbox: Outlet = Outlet(core, facilities, self.lock, workers)
+        self.transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
+        self.parting_until = NEVER
+        self.received_at = self.sent_at = self.loop.time()
+        self.performers = 0  # providers that workers or tasks are at
+        self._direct = direct
+        self._associate = associate
+        self._later = later
+        self._thread = threading.get_ident()
+        if not direct:
+            self._pump = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hears = True  # the transport reads
+        self._writing = False  # a worker writes to a sink
+        self._called = False  # a worker has asked for a turn of the loop
+        self._scratch = False  # what arrives now is not for the core
+        self._timer: asyncio.TimerHandle | None = None
+        self._shortest = min(limits.network_timeout, limits.dimse_timeout, limits.idle_timeout, MEMORY_KEPT)
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by descent
+        self.outbox.open(self.transport, self.sock if self._direct else None)
+        self.connected()
+        self.work()
+
+    def connected(self) -> None:
+        """The transport is open; subclasses add what is said first."""
+        self.core.connected()
+
+    def get_buffer(self, sizehint: int) -> Any:
+        self._scratch = self.over is not None or self._writing
+        return bytearray(1 << 16) if self._scratch else self.core.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._scratch:
+            return
+        self.received_at = self.loop.time()
+        with self.lock:
+            self.core.received(nbytes)
+            self._digest()
+        self.work()
+        if self._pump is not None:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Let a body that goes to a file go there as far as it has arrived, for some time."""
+        for _ in range(STRETCHES):
+            operation = self.operations.streaming
+            if operation is None or self.over is not None or not operation.prompt or not self.workers.pace.quick():
+                return
+            with self.lock:
+                if not self._pass_through(self._pump, operation):
+                    return
+            self.work()
+
+    def eof_received(self) -> bool:
+        self._ended("the peer closed the connection")
+        self.work()
+        return False  # the transport closes itself
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.transport = None
+        self._ended(f"the connection was lost: {exc}" if exc else "the peer closed the connection")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self.work()
+
+    def pause_writing(self) -> None:
+        self.outbox.paused = True
+
+    def resume_writing(self) -> None:
+        self.outbox.paused = False
+        self.sent_at = self.loop.time()
+        self.work()
+
+    def _ended(self, why: str) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        with self.lock:
+            self.core.closed()
+            self._digest()
+            self.end(AssociationAborted(why))
+
+    # motion
+
+    def work(self) -> None:
+        """Do all that can be done now: operations, writing, reading on, closing. In the loop's thread."""
+        operations, pace = self.operations, self.workers.pace
+        began = self.loop.time()
+        try:
+            while self.orphans:
+                self._advance(self.orphans.pop())
+            while self.over is None:
+                operation = operations.next(room=self.outbox.empty)
+                if operation is None:
+                    break
+                self._advance(operation)
+        except DicomError as error:
+            self.break_off(error)
+        if operations.write is not None and not self._writing:
+            self._write_elsewhere()
+        now = self.loop.time()
+        pace.took(now - began)
+        self.settle()
+        self.flush()
+        self._close_when_done()
+        self._listen()
+        self._plan(now)
+
+    def settle(self) -> None:
+        """Something has happened; subclasses look whether it is what they wait for."""
+
+    def break_off(self, reason: DicomError) -> None:
+        """Abort because of this, unless it is over."""
+        if self.over is None:
+            with self.lock:
+                self.abort(reason)
+
+    def flush(self) -> bool:
+        if threading.get_ident() != self._thread:
+            self._call()
+            return False
+        if self._deaf or self.transport is None:
+            return True
+        outbox = self.outbox
+        try:
+            written = outbox.push(self.work)
+        except OSError:
+            self._deaf = True  # what it sent before is still read
+            return True
+        except DicomError as error:
+            # A file that went away below a half-sent PDU: nothing valid can follow, not even an A-ABORT.
+            with self.lock:
+                self.end(error)
+                self._deaf = True
+                self.core.closed()
+                self._digest()
+            return True
+        if outbox.moved:
+            outbox.moved = False
+            self.sent_at = self.loop.time()
+        if outbox.full_turn:
+            outbox.full_turn = False
+            self.loop.call_soon(self.work)
+        return written
+
+    def _call(self) -> None:
+        """Ask the loop for a turn; from a worker."""
+        if not self._called:
+            self._called = True
+            self.workers.post(self._answer_call)
+
+    def _answer_call(self) -> None:
+        self._called = False
+        self.work()
+
+    def _listen(self) -> None:
+        """Read on, or not."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        hears = self.over is not None or not (self.inbox or self._writing or self.lagging)
+        if hears is not self._hears:
+            self._hears = hears
+            if hears:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    @property
+    def lagging(self) -> bool:
+        """Nothing more is to be read now, since what was read is not fetched."""
+        return False
+
+    def _close_when_done(self) -> None:
+        """Close the transport when all is said: our direction first, for a peer that still sends would reset ours."""
+        transport = self.transport
+        core = self.core
+        if transport is None or transport.is_closing() or not (core.close_transport or self.over is not None):
+            return
+        if self._deaf or self.ended:
+            transport.abort()
+        elif self.outbox.empty and self.parting_until == NEVER:
+            self.parting_until = self.loop.time() + PARTING
+            if self.released and core.requestor:
+                transport.close()
+            elif transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()
+
+    # time
+
+    def _plan(self, now: float) -> None:
+        """See to it that the timer fires in time; one that is early is moved when it fires."""
+        timer = self._timer
+        if self.transport is None or (
+            timer is not None and self.core.deadline is None and timer.when() <= now + self._shortest
+        ):
+            return
+        if self.core.deadline == 0.0:
+            self.core.tick(now)  # starts a timer that is new
+        due = self.due(now)
+        if timer is not None and (due == NEVER or due < timer.when()):
+            timer.cancel()
+            self._timer = timer = None
+        if timer is None and due < NEVER:
+            self._timer = self.loop.call_at(due, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        if self.due(now) > now:
+            self._plan(now)
+            return
+        self._overdue(now)
+        self.work()
+
+    def due(self, now: float) -> float:
+        """When something has to happen because nothing else did."""
+        if self.parting_until < NEVER:
+            return self.parting_until
+        due = self.core.deadline
+        if due is not None:
+            return due
+        due = self.patience()
+        if self.core.held_length > self.limits.held_length and not self.operations.running:
+            due = min(due, max(self.received_at, self.sent_at) + MEMORY_KEPT)
+        return due
+
+    def patience(self) -> float:
+        """When the peer has been silent for too long."""
+        raise LocalProtocolError("who drives an association says how long to wait")
+
+    def impatient(self) -> None:
+        """The peer has been silent for too long."""
+
+    def _overdue(self, now: float) -> None:
+        if self.parting_until <= now:
+            if self.transport is not None:
+                self.transport.abort()
+            return
+        with self.lock:
+            if self.core.deadline is not None:
+                self.core.tick(now)
+                self._digest()
+                return
+            if self.patience() <= now:
+                self.impatient()
+            elif not self.inbox and not self._writing:
+                self.core.release_memory()
+                self.outbox.release_memory()
+
+    # operations
+
+    def _defers(self, operation: Operation, length: int) -> bool:
+        """A sink is written to by a worker, unless it only takes bytes to memory or to a file, and few of them."""
+        return not (operation.prompt and length <= SMALL and self.workers.pace.quick())
+
+    def _write_elsewhere(self) -> None:
+        write = self.operations.write
+        assert write is not None
+        self._writing = True
+
+        def job() -> None:
+            write.operation.take(write.views)  # keeps what the sink raises for its provider
+            self.workers.post(self._written)
+
+        self.workers.submit(job)
+
+    def _written(self) -> None:
+        self._writing = False
+        operation = self.operations.written()
+        if operation is not None:
+            self._advance(operation)
+        self.work()
+
+    def _advance(self, operation: Operation) -> None:
+        """Let an operation go on: here if it is quick, else on a worker."""
+        if not operation.prompt or not self.workers.pace.quick():
+            self.performers += 1
+            self.workers.submit(lambda: self.workers.post(self._advanced, operation, *_run(self, operation)))
+            return
+        effect, error = _run(self, operation)
+        self._go_on(operation, effect, error)
+
+    def _advanced(self, operation: Operation, effect: Any, error: BaseException | None) -> None:
+        self.performers -= 1
+        self._go_on(operation, effect, error)
+        self.work()
+
+    def _go_on(self, operation: Operation, effect: Any, error: BaseException | None) -> None:
+        if error is not None:  # SystemExit of a provider, or worse: it ends this association, not the server
+            log.error("serving %r failed", self.operations.calling_ae, exc_info=error)
+            self.break_off(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
+            _run(self, operation)  # closes it
+        elif effect is not None:
+            self.performers += 1
+            self._start(self._perform(operation, effect))
+        elif operation.over and operation.channels:
+            self._start(close_channels(operation.channels, abort=self.over is not None))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform(self, operation: Operation, effect: Any) -> None:
+        """Do what only the loop can do, and let the operation go on with its outcome."""
+        try:
+            operation.value = await outcome(effect, operation.channels, self._associate, self._later)
+        except asyncio.CancelledError as error:
+            operation.failure = AssociationAborted("the association has ended")
+            self.break_off(AssociationAborted(f"serving was cancelled: {error}", answer=(0, 0)))
+        except Exception as error:
+            operation.failure = error
+        self.performers -= 1
+        self._advance(operation)
+        self.work()
+
+
+def _run(link: Link, operation: Operation) -> tuple[Any, BaseException | None]:
+    """Advance an operation until it waits or is over, or wants something that only the loop can do."""
+    advance = link.operations.advance
+    try:
+        while (effect := advance(operation)) is not None:
+            if type(effect) is not Call or is_coroutine_function(effect.fn):
+                return effect, None
+            try:
+                value = effect.fn(*effect.args)
+            except Exception as error:
+                operation.failure = error
+            else:
+                if isawaitable(value):
+                    return value, None
+                operation.value = value
+    except BaseException as error:
+        return None, error
+    return None, None
+
+
+async def outcome(
+    effect: Any,
+    channels: list[Any],
+    associate: Callable[..., Any],
+    later: Callable[[float, Callable[[], Any]], None] | None,
+) -> Any:
+    """Perform an effect in the loop."""
+    kind = type(effect)
+    if kind is Await or kind is Call:
+        return await effect.fn(*effect.args)
+    if kind is Associate:
+        channel = await associate(effect.host, effect.port, **effect.options)
+        channels.append(channel)
+        return channel
+    if kind is Perform and effect.channel is not None:
+        return await effect.channel.perform(effect.user)
+    if kind is At and later is not None:
+        return later(effect.delay, effect.work)
+    if isawaitable(effect):
+        return await effect
+    raise LocalProtocolError(f"{kind.__name__} cannot be performed here", hint="At is for servers")
+
+
+async def close_channels(channels: list[Any], *, abort: bool) -> None:
+    """Release what was opened for an operation that is over."""
+    while channels:
+        channel = channels.pop()
+        try:
+            await (channel.abort() if abort else channel.release())
+        except DicomError as error:
+            log.info("a channel of a provider: %s", error)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling it makes a coroutine: functions, methods, partial ones, and objects with such a ``__call__``."""
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

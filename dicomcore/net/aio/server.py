@@ -1,0 +1,399 @@
+"""The asyncio server: every association in one event loop, what may take time on a bounded number of workers.
+
+The bounds are those of the blocking server: handshakes end within ARTIM (PS3.8 9.1.5), associations beyond
+`Limits.association_count` are refused with "local limit exceeded" (PS3.8 Table 9-21), and when connections that are no
+associations yet pile up, no more are accepted until some have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from dicomcore.errors import AssociationAborted, LocalProtocolError, PeerTimeout, RemoteProtocolError
+from dicomcore.limits import Limits
+from dicomcore.net.aio.connection import NEVER, Link, close_channels, is_coroutine_function, outcome
+from dicomcore.net.aio.workers import Workers
+from dicomcore.net.poller import Facilities
+from dicomcore.net.server import HANDSHAKES, LOCAL_LIMIT, LONG_REQUESTS, REST
+from dicomcore.net.transport import listen, tune
+from dicomcore.services.base import Call, Router, ServiceProvider
+from dicomcore.ul import (
+    Accept,
+    Acceptance,
+    Association,
+    AssociationRequested,
+    Event,
+    Reject,
+    ReleaseRequested,
+    ReleaseResponse,
+    State,
+    decision,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Server"]
+
+log = logging.getLogger("dicomcore.net")
+
+
+class _Served(Link):
+    """The server's end of an association."""
+
+    def __init__(self, server: Server, sock: socket.socket, core: Association, **options: Any) -> None:
+        super().__init__(sock, core, server._limits, server._facilities, server._router, **options)
+        self.peer: Any = None
+        self.established = False
+        self._server = server
+        self._release_due = False
+
+    def connected(self) -> None:
+        self.core.tick(self.loop.time())
+        super().connected()
+
+    def upper(self, event: Event) -> None:
+        match event:
+            case AssociationRequested():
+                self._server._decide(self, event)
+            case ReleaseRequested():
+                if self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
+                    self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
+                else:
+                    self._release_due = True
+            case _:
+                super().upper(event)
+
+    def settle(self) -> None:
+        if self._release_due and self.over is None and self.operations.idle:
+            self._release_due = False
+            with self.lock:
+                self.core.request(ReleaseResponse())
+                self._digest()
+        if not self.established and self.core.held_length > self.limits.handshake_length:
+            self._server._is_long(self)
+        if self.quiet and self.transport is None:
+            self._server._forget(self)
+        elif self._server._closing and self.over is None and self.operations.idle:
+            self.close()
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is at work for it."""
+        return not (self.performers or self._tasks or self._writing)
+
+    def patience(self) -> float:
+        latest = max(self.received_at, self.sent_at)
+        if not self.outbox.empty:
+            return latest + self.limits.network_timeout
+        if self.performers or not self._hears:
+            return NEVER  # the peer waits for us
+        return latest + (self.limits.idle_timeout if self.operations.idle else self.limits.network_timeout)
+
+    def impatient(self) -> None:
+        self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+
+    def close(self) -> None:
+        """Abort, as far as the peer takes it."""
+        self.break_off(AssociationAborted("the server closes", answer=(0, 0)))
+
+
+class Server:
+    """Serves in the running loop from `start` on, until `close`. Leaving its ``async with`` block closes it."""
+
+    host: str
+    port: int
+
+    def __init__(
+        self,
+        services: Iterable[ServiceProvider],
+        acceptance: Acceptance,
+        *,
+        workers: int,
+        limits: Limits,
+        facilities: Facilities,
+        associate: Callable[..., Any],
+        authorize: Callable[[AssociationRequested], Any] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._router = Router(services)
+        self._acceptance = acceptance
+        self._limits = limits
+        self._facilities = facilities
+        self._associate = associate
+        self._authorize = authorize
+        self._tls = tls
+        self._count = workers
+        self._links: set[_Served] = set()
+        self._long: set[_Served] = set()  # those whose requests are long
+        self._established = 0
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()  # acceptors, connections being opened, work that was put off
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    async def start(self, port: int, host: str) -> Self:
+        """Listen, and accept from now on. OSError when the port cannot be had."""
+        self._loop = asyncio.get_running_loop()
+        self._fewer = asyncio.Event()  # connections than before
+        self._closed = asyncio.Event()
+        listeners = listen(host, port)
+        try:
+            self._workers = Workers(self._loop, self._count, self._facilities)
+        except BaseException:
+            for sock in listeners:
+                sock.close()
+            raise
+        self.host, self.port = listeners[0].getsockname()[:2]
+        for sock in listeners:
+            self._start(self._accept(sock))
+        return self
+
+    def _start(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def association_count(self) -> int:
+        """Associations that stand now."""
+        return self._established
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open now, those that are no associations yet included."""
+        return len(self._links)
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server is closed (True) or `timeout` seconds have passed (False)."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._closed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stop accepting, let operations under way finish for `grace` seconds, abort the rest. Idempotent."""
+        self._closing = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        mine = asyncio.current_task()
+        for task in list(self._tasks):
+            if task is not mine:
+                task.cancel()
+        try:
+            for link in list(self._links):
+                link.work()
+            await self._ended(grace)
+        finally:
+            for link in list(self._links):
+                link.close()
+                link.work()
+            await self._ended(2.0)
+            for link in list(self._links):
+                if link.transport is not None:
+                    link.transport.abort()
+                else:
+                    link.sock.close()
+            self._workers.close()
+            self._closed.set()
+
+    async def _ended(self, timeout: float) -> None:
+        """Wait until no connection and no task is left that does not call this itself."""
+        mine = asyncio.current_task()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._links and not all(mine in link._tasks for link in self._links):
+                    self._fewer.clear()
+                    await self._fewer.wait()
+                if others := [task for task in self._tasks if task is not mine]:
+                    await asyncio.wait(others)
+        except TimeoutError:
+            pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(5.0 if kind is None else 0.0)
+
+    # connections
+
+    async def _accept(self, listener: socket.socket) -> None:
+        full = self._limits.association_count + HANDSHAKES
+        refused = False
+        try:
+            while True:
+                while len(self._links) >= full:
+                    self._fewer.clear()
+                    await self._fewer.wait()
+                try:
+                    sock, peer = await self._loop.sock_accept(listener)
+                except ConnectionAbortedError:
+                    continue
+                except OSError as error:
+                    if not refused:
+                        log.warning("no connection can be accepted now: %s", error)
+                    refused = True
+                    await asyncio.sleep(REST)
+                    continue
+                refused = False
+                self._welcome(sock, peer)
+        finally:
+            listener.close()
+
+    def _welcome(self, sock: socket.socket, peer: Any) -> None:
+        try:
+            tune(sock)
+        except OSError:
+            sock.close()
+            return
+        core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
+        link = _Served(
+            self,
+            sock,
+            core,
+            workers=self._workers,
+            direct=self._tls is None,
+            associate=self._associate,
+            later=self._later,
+        )
+        link.peer = link.operations.peer = peer
+        self._links.add(link)
+        self._start(self._open(link))
+
+    async def _open(self, link: _Served) -> None:
+        patience = self._limits.artim if self._tls is not None else None
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: link, link.sock, ssl=self._tls, ssl_handshake_timeout=patience
+            )
+        except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
+            log.debug("no connection with %s: %s", link.peer, error)
+            if link.transport is not None:
+                link.transport.abort()
+            else:
+                link.sock.close()
+                self._forget(link)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    def _is_long(self, link: _Served) -> None:
+        """A request that needs more memory than others; only a few are taken in at a time."""
+        self._long.add(link)
+        if len(self._long) > LONG_REQUESTS and link.transport is not None:
+            log.warning("the request of %r is long, as are those of %s others", link.peer, LONG_REQUESTS)
+            link.transport.abort()
+
+    def _forget(self, link: _Served) -> None:
+        """It is gone, and nothing is at work for it."""
+        if link not in self._links:
+            return
+        self._links.discard(link)
+        self._long.discard(link)
+        if link.established:
+            self._established -= 1
+        self._fewer.set()
+
+    def _decide(self, link: _Served, event: AssociationRequested) -> None:
+        """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing, or somebody else
+        is to be asked."""
+        if link.core.state is not State.Sta3:
+            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
+        operations = link.operations
+        operations.calling_ae, operations.called_ae = event.request.calling_ae, event.request.called_ae
+        if self._closing or self._established >= self._limits.association_count:
+            self._answer(link, LOCAL_LIMIT)
+        elif (refusal := event.proposal.reject) is not None:
+            self._answer(link, Reject(refusal.result, refusal.source, refusal.reason))
+        elif self._authorize is None:
+            self._answer(link, Accept())
+        else:
+            link._start(self._ask(link, self._authorize, event))
+
+    async def _ask(
+        self, link: _Served, authorize: Callable[[AssociationRequested], Any], event: AssociationRequested
+    ) -> None:
+        """Have the caller decide; the core waits for that as long as `Limits.association_timeout`."""
+        try:
+            if is_coroutine_function(authorize):
+                outcome = await authorize(event)
+            else:
+                outcome = await self._workers.run(authorize, event)
+                if isawaitable(outcome):
+                    outcome = await outcome
+            answer = decision(outcome)
+        except Exception as error:
+            log.error("the decision about %r failed", event.request.calling_ae, exc_info=error)
+            answer = Reject(1, 1, 1) if isinstance(error, LocalProtocolError) else Reject(2, 2, 1)
+        if link.core.state is State.Sta3:
+            if self._closing or self._established >= self._limits.association_count:
+                answer = LOCAL_LIMIT
+            with link.lock:
+                self._answer(link, answer)
+                link._digest()
+            link.work()
+
+    def _answer(self, link: _Served, answer: Accept | Reject) -> None:
+        link.core.request(answer)
+        if isinstance(answer, Accept):
+            link.established = True
+            self._established += 1
+            self._long.discard(link)
+        told = "accepted" if link.established else "refused"
+        log.info("association from %r (%s): %s", link.operations.calling_ae, link.peer, told)
+
+    # work that was put off
+
+    def _later(self, delay: float, work: Callable[[], Generator[Any, Any, None]]) -> None:
+        """Do it after a while, unless the server closes first."""
+
+        def begin() -> None:
+            self._timers.discard(timer)
+            self._start(self._run(work))
+
+        timer = self._loop.call_later(delay, begin)
+        self._timers.add(timer)
+
+    async def _run(self, work: Callable[[], Generator[Any, Any, None]]) -> None:
+        channels: list[Any] = []
+        whole = False
+        try:
+            generator = await self._workers.run(work)
+            value: Any = None
+            failure: BaseException | None = None
+            while True:
+                over, effect = await self._workers.run(_step, generator, value, failure)
+                if over:
+                    whole = True
+                    return
+                value = failure = None
+                try:
+                    if type(effect) is Call and not is_coroutine_function(effect.fn):
+                        value = await self._workers.run(effect.fn, *effect.args)
+                    else:
+                        value = await outcome(effect, channels, self._associate, self._later)
+                except Exception as error:
+                    failure = error
+        except Exception as error:
+            log.warning("work that was put off failed: %s", error, exc_info=error)
+        finally:
+            await close_channels(channels, abort=not whole)
+
+
+def _step(generator: Generator[Any, Any, None], value: Any, failure: BaseException | None) -> tuple[bool, Any]:
+    """Whether it has ended, and the next effect."""
+    try:
+        return False, generator.send(value) if failure is None else generator.throw(failure)
+    except StopIteration:
+        return True, None
