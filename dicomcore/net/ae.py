@@ -16,6 +16,7 @@ from dicomcore.data.part10 import FileHeader, read_header
 from dicomcore.errors import LocalProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.net.association import Association
+from dicomcore.net.effects import refuse_coroutines
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.services.base import Router, ServiceProvider
@@ -149,6 +150,8 @@ class AE(Entity):
         PeerTimeout.
         """
         limits = limits or self.limits
+        services = tuple(services)
+        refuse_coroutines(services)
         request = self._request(
             limits,
             contexts,
@@ -194,6 +197,7 @@ class AE(Entity):
         """
         limits = limits or self.limits
         services = tuple(services)
+        refuse_coroutines(services)
         acceptance = self._acceptance(
             limits,
             services,

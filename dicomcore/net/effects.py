@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from inspect import iscoroutine
 from typing import Any, Protocol
 
 from dicomcore.errors import DicomError, LocalProtocolError
 from dicomcore.net.operations import DriverEffect, Operation
-from dicomcore.services.base import Associate, At, Call, Perform, User
+from dicomcore.services.base import Associate, At, Call, Perform, ServiceProvider, User
 
-__all__ = ["BlockingChannel", "Effects"]
+__all__ = ["BlockingChannel", "Effects", "refuse_coroutines"]
 
 log = logging.getLogger("dicomcore.net")
 
@@ -71,7 +72,11 @@ class Effects:
 
     def _outcome(self, effect: DriverEffect, channels: list[Any]) -> Any:
         if type(effect) is Call:
-            return effect.fn(*effect.args)
+            outcome = effect.fn(*effect.args)
+            if iscoroutine(outcome):
+                outcome.close()
+                raise LocalProtocolError(f"{effect.fn!r} is a coroutine function", hint="these are for dicomcore.aio")
+            return outcome
         if type(effect) is Associate:
             channel = self._associate(effect.host, effect.port, **effect.options)
             channels.append(channel)
@@ -84,6 +89,13 @@ class Effects:
         raise LocalProtocolError(
             f"{type(effect).__name__} cannot be performed here", hint="coroutines are for dicomcore.aio, At for servers"
         )
+
+
+def refuse_coroutines(services: Iterable[ServiceProvider]) -> None:
+    """LocalProtocolError for a service that only the asyncio driver can run."""
+    for service in services:
+        if getattr(service, "coroutines", False):
+            raise LocalProtocolError(f"{type(service).__name__} uses coroutines", hint="serve it with dicomcore.aio.AE")
 
 
 def _close(channels: list[Any]) -> None:

@@ -14,6 +14,8 @@
 - a body that no `Receive` asked for is drained before the first response is sent;
 - when the association ends first, the driver closes the generator (GeneratorExit): what was begun is taken back there;
 - an exception that leaves the generator is answered with ``status_of(exception)`` if no final response was sent;
+- a service may have an attribute ``coroutines``: True says that it hands coroutine functions to `Call` or uses `Await`,
+  so that only the asyncio driver can run it;
 - a service may have an attribute ``prompt``: True says that nothing in it waits and no code of an application runs,
   so that the driver need not look out for a cancel or the peer's end meanwhile.
 
@@ -26,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -60,6 +63,7 @@ __all__ = [
     "ServiceContext",
     "ServiceProvider",
     "User",
+    "is_coroutine_function",
     "status_of",
 ]
 
@@ -295,3 +299,8 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, DicomError) and isinstance(error.answer, int):
         return error.answer
     return PROCESSING_FAILURE
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling it makes a coroutine: functions, methods, partial ones, and objects with such a ``__call__``."""
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

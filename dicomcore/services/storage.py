@@ -16,7 +16,7 @@ import os
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
@@ -34,7 +34,18 @@ from dicomcore.vocab.sop_classes import storage_uids
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE, SYNTAXES, UNCOMPRESSED, transfer_syntax
 from dicomcore.vocab.uids import UID
 
-from .base import Asking, Call, Invoke, Provider, Receive, Received, Request, Response, ServiceContext
+from .base import (
+    Asking,
+    Call,
+    Invoke,
+    Provider,
+    Receive,
+    Received,
+    Request,
+    Response,
+    ServiceContext,
+    is_coroutine_function,
+)
 from .peek import PEEK_LENGTH, SopUids, peek_sop_uids
 from .stores import FolderStore, InstanceStore, NewInstance
 
@@ -192,7 +203,8 @@ class StorageSCP:
 
     ``supported``: abstract syntax -> transfer syntaxes; by default every Storage SOP Class with every syntax. For a
     folder, ``duplicates`` and ``durability`` are those of `FolderStore`. ``on_stored(stored)`` runs on a worker after
-    the commit; a status that it returns is answered instead of success.
+    the commit; a status that it returns is answered instead of success. It may be a coroutine function in
+    `dicomcore.aio`.
     """
 
     commands = frozenset({CommandField.C_STORE_RQ})
@@ -204,7 +216,7 @@ class StorageSCP:
         supported: Mapping[str, tuple[str, ...]] | None = None,
         duplicates: Literal["replace", "keep", "refuse"] = "replace",
         durability: Literal["process", "power"] = "process",
-        on_stored: Callable[[Stored], int | None] | None = None,
+        on_stored: Callable[[Stored], int | Awaitable[int | None] | None] | None = None,
     ) -> None:
         if isinstance(store, str | os.PathLike):
             store = FolderStore(store, durability=durability, duplicates=duplicates)
@@ -213,6 +225,7 @@ class StorageSCP:
             dict.fromkeys(sorted(storage_uids()), storage_syntaxes()) if supported is None else dict(supported)
         )
         self._on_stored = on_stored
+        self.coroutines = is_coroutine_function(on_stored)
         # a close and a rename; all else may take its time
         self.prompt = on_stored is None and isinstance(store, FolderStore) and store.durability == "process"
 

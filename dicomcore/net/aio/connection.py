@@ -14,7 +14,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from typing import Any, Final, cast
 
 from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
@@ -24,10 +24,10 @@ from dicomcore.net.aio.workers import SMALL, Workers
 from dicomcore.net.connection import Connection
 from dicomcore.net.operations import Operation
 from dicomcore.net.poller import Facilities
-from dicomcore.services.base import Associate, At, Await, Call, Perform, Router
+from dicomcore.services.base import Associate, At, Await, Call, Perform, Router, is_coroutine_function
 from dicomcore.ul import Association as Core
 
-__all__ = ["NEVER", "Link", "is_coroutine_function"]
+__all__ = ["NEVER", "Link", "close_channels", "outcome"]
 
 NEVER: Final = float("inf")
 PARTING: Final = 2.0  # seconds that a peer is given to close after our last PDU
@@ -439,8 +439,3 @@ async def close_channels(channels: list[Any], *, abort: bool) -> None:
             await (channel.abort() if abort else channel.release())
         except DicomError as error:
             log.info("a channel of a provider: %s", error)
-
-
-def is_coroutine_function(function: Any) -> bool:
-    """Whether calling it makes a coroutine: functions, methods, partial ones, and objects with such a ``__call__``."""
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from dicomcore.errors import AssociationAborted, LocalProtocolError, PeerTimeout, RemoteProtocolError
 from dicomcore.limits import Limits
-from dicomcore.net.aio.connection import NEVER, Link, close_channels, is_coroutine_function, outcome
+from dicomcore.net.aio.connection import NEVER, Link, close_channels, outcome
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import HANDSHAKES, LOCAL_LIMIT, LONG_REQUESTS, REST
 from dicomcore.net.transport import listen, tune
-from dicomcore.services.base import Call, Router, ServiceProvider
+from dicomcore.services.base import Call, Router, ServiceProvider, is_coroutine_function
 from dicomcore.ul import (
     Accept,
     Acceptance,
