@@ -122,7 +122,7 @@ def explain_missing(
         )
     wanted = ", ".join(_name(uid) for uid in transfer_syntaxes or ())
     there = ", ".join(dict.fromkeys(_name(context.transfer_syntax) for context in usable))
-    return f"{name} was accepted in {there}, not in {wanted or 'any other'}"
+    return f"{name} was accepted in {there}, not in {wanted}"
 
 
 def _refusal(negotiated: Negotiated, context: PresentationContext) -> tuple[str, str]:

@@ -180,13 +180,33 @@ def test_a_peak_of_one_request_is_bounded() -> None:
     assert peak < 5 * LIMITS.associate_length
 
 
-def test_limits_of_a_request_are_answered_by_a_reject() -> None:
-    for limits in (LIMITS.but(context_count=2), LIMITS.but(transfer_syntax_count=0), LIMITS.but(user_item_count=2)):
-        core = acceptor(limits)
-        (event,) = feed(core, encode(REQUEST))
-        assert isinstance(event, Aborted)
-        assert pdus(flush(core)) == [(3, b"\0\1\3\2")]
-        ended(core)
+@pytest.mark.parametrize(
+    ("bound", "fits"),
+    [
+        ("context_count", 3),
+        ("transfer_syntax_count", 2),
+        ("user_item_count", 3),
+        ("item_count", 5),
+        ("user_information_length", 72),
+    ],
+)
+def test_limits_of_a_request_and_of_an_answer(bound: str, fits: int) -> None:
+    """A request at the limit passes, one beyond it is rejected and told why; too much of an answer is an abort."""
+    core = acceptor(LIMITS.but(**{bound: fits}))
+    (event,) = feed(core, encode(REQUEST))
+    assert isinstance(event, AssociationRequested)
+    core = acceptor(LIMITS.but(**{bound: fits - 1}))
+    (event,) = feed(core, encode(REQUEST))
+    assert isinstance(event, Aborted)
+    assert f"Limits.{bound}" in event.why
+    assert pdus(flush(core)) == [(3, b"\0\1\3\2")]  # permanently, presentation related, local limit exceeded
+    ended(core)
+    core = requestor(LIMITS.but(**{bound: 0}))
+    flush(core)
+    (event,) = feed(core, encode(ANSWER))
+    assert isinstance(event, Aborted)
+    assert pdus(flush(core)) == [(7, b"\0\0\2\6")]
+    ended(core)
 
 
 def test_a_version_of_the_future_is_rejected_by_the_provider() -> None:
@@ -238,6 +258,18 @@ def test_a_limit_on_the_length_of_p_data() -> None:
     assert len(feed(core, p_data(pdv(1, 0, bytes(994))))) == 1
     (event,) = feed(core, struct.pack(">BxI", 4, 1001))
     assert isinstance(event, Aborted)
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_a_limit_on_the_length_of_a_fragment(chunk: int) -> None:
+    core = established(requestor_side=False, limits=LIMITS.but(received_pdv_length=100))
+    fits = p_data(pdv(1, 0, bytes(100)), pdv(1, 0, bytes(100)))
+    assert sum(len(event.view) for event in feed(core, fits, chunk) if isinstance(event, Body)) == 200
+    *_, event = feed(core, p_data(pdv(1, 0, bytes(100)), pdv(1, 0, bytes(101))), chunk)
+    assert isinstance(event, Aborted)
+    assert "Limits.received_pdv_length" in event.why
+    assert pdus(flush(core)) == [(7, b"\0\0\2\6")]
+    ended(core)
 
 
 def test_a_p_data_of_4_gib_costs_nothing() -> None:

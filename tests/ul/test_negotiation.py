@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.ul import (
-    Abort,
     Acceptance,
     AgreedContext,
     AssociateAC,
@@ -20,7 +19,6 @@ from dicomcore.ul import (
     AsyncWindow,
     ExtendedNegotiation,
     Negotiated,
-    PresentationContext,
     PresentationResult,
     RoleSelection,
     UserIdentity,
@@ -29,7 +27,6 @@ from dicomcore.ul import (
     contexts_for,
     decode,
     encode,
-    explain,
     is_ae_title,
     negotiate,
     propose,
