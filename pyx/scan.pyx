@@ -10,8 +10,8 @@ the position. Faults are queued, repaired as lenient reading wants, and handed t
 """
 
 cimport cython
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
 
 from bits cimport load_tag
 from cursor cimport (
@@ -24,7 +24,10 @@ from frames cimport (
     _may_be_undefined, _opener, _push,
 )
 from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, find_end, view_island
-from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, PLAIN, WALKED, Row
+from row cimport (
+    BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, OFFSET_BITS, PLAIN, WALKED, Row, end_of, header_offset_of, length_of,
+    span_of, value_offset_of,
+)
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
@@ -36,6 +39,7 @@ DEPTH = <int>STATUS_DEPTH
 COUNT = <int>STATUS_COUNT
 LENGTH = <int>STATUS_LENGTH
 MEMORY = <int>STATUS_MEMORY
+OFFSET_LIMIT = <uint64_t>1 << OFFSET_BITS  # bytes of a source that rows can tell
 
 cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t left) noexcept nogil:
     """One step that is not an element: items, fragments, delimiters (7.5, A.4), zeros, and whatever stands there instead.
@@ -79,11 +83,10 @@ cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t le
                 _fault(s, ODD, at, h.tag, h.length, 0)
             if h.length > left:
                 _fault(s, OVERRUN, at, h.tag, h.length, left)
-                row.length = <uint32_t>left
+                row.span = <uint32_t>left
                 row.flags = CUT
-            stop = behind + row.length
+            stop = behind + row.span
         if f.kind == PIECES:
-            row.end_offset = stop
             position[0] = stop
             return STATUS_OK
         position[0] = behind
@@ -278,10 +281,9 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
                 _fault(s, ODD, position, h.tag, h.length, 0)
             if h.length > left:
                 _fault(s, OVERRUN, position, h.tag, h.length, left)
-                row.length = <uint32_t>left
+                row.span = <uint32_t>left
                 row.flags = CUT
-            position = value_offset + row.length
-            row.end_offset = position
+            position = value_offset + row.span
             if opens:
                 position = value_offset
                 status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, f.big and h.vr != VR_UN, f.stop)
@@ -311,7 +313,7 @@ cdef class Table:
     cdef size_t count
 
     def __dealloc__(self) -> None:
-        free(self.rows)
+        PyMem_RawFree(self.rows)
 
 
 cdef Table _table(Rows *rows):
@@ -319,10 +321,10 @@ cdef Table _table(Rows *rows):
     cdef Table table = Table.__new__(Table)
     cdef Row *kept = rows.at
     if rows.count == 0:
-        free(rows.at)
+        PyMem_RawFree(rows.at)
         kept = NULL
     elif rows.count < rows.capacity:
-        kept = <Row *>realloc(rows.at, rows.count * sizeof(Row))
+        kept = <Row *>PyMem_RawRealloc(rows.at, rows.count * sizeof(Row))
         if kept == NULL:
             kept = rows.at
     table.rows = kept
@@ -394,14 +396,14 @@ cdef class ElementIndex:
     def row(self, Py_ssize_t i) -> tuple:
         """(tag, VR code or 0, length or FFFFFFFF, value_offset, header_offset, end_offset)"""
         cdef Row *row = self._at(i)
-        return row.tag, row.vr, row.length, row.value_offset, row.value_offset - row.size, row.end_offset
+        return row.tag, row.vr, length_of(row), value_offset_of(row), header_offset_of(row), end_of(row)
 
     def lookup(self, uint32_t tag) -> tuple | None:
         """(VR code or 0, value_offset, length or FFFFFFFF) of the first row with this tag: what reading a value needs."""
         cdef Py_ssize_t i = self._find(tag)
         if i < 0:
             return None
-        return self.rows[i].vr, self.rows[i].value_offset, self.rows[i].length
+        return self.rows[i].vr, value_offset_of(self.rows + i), length_of(self.rows + i)
 
     def tag_at(self, Py_ssize_t i) -> int:
         return self._at(i).tag
@@ -412,23 +414,22 @@ cdef class ElementIndex:
 
     def length_at(self, Py_ssize_t i) -> int:
         """Bytes of the value that are there; FFFFFFFF when undefined."""
-        return self._at(i).length
+        return length_of(self._at(i))
 
     def value_offset_at(self, Py_ssize_t i) -> int:
-        return self._at(i).value_offset
+        return value_offset_of(self._at(i))
 
     def header_offset_at(self, Py_ssize_t i) -> int:
-        cdef Row *row = self._at(i)
-        return row.value_offset - row.size
+        return header_offset_of(self._at(i))
 
     def end_offset_at(self, Py_ssize_t i) -> int:
         """Behind the value, and behind the delimiter of an undefined length."""
-        return self._at(i).end_offset
+        return end_of(self._at(i))
 
     def content_end_at(self, Py_ssize_t i) -> int:
         """Behind the value, before the delimiter."""
         cdef Row *row = self._at(i)
-        return row.end_offset - (8 if row.length == UNDEFINED and not row.flags & CUT else 0)
+        return end_of(row) - (8 if row.flags & (DELIMITED | CUT) == DELIMITED else 0)
 
     def is_sequence(self, Py_ssize_t i) -> bool:
         """SQ by its VR, or by its undefined length."""
@@ -458,20 +459,22 @@ cdef class ElementIndex:
         cdef Row *child
         cdef Rows rows
         cdef size_t j, total
+        cdef uint64_t end
         cdef int64_t last = -1
         cdef ElementIndex index
         if not row.flags & WALKED:
             raise ValueError(f"row {i} was skipped by the scan")
         index = ElementIndex.__new__(ElementIndex)
+        end = end_of(row)
         source = self.below.rows
         total = self.below.count
         rows.at = NULL
         rows.count = rows.capacity = 0
         index.ascending = True
         j = row.link
-        while j < total and source[j].value_offset - source[j].size < row.end_offset:
+        while j < total and header_offset_of(source + j) < end:
             if rows.count == rows.capacity and _grow(&rows) != STATUS_OK:
-                free(rows.at)
+                PyMem_RawFree(rows.at)
                 raise MemoryError
             child = rows.at + rows.count
             rows.count += 1
@@ -489,7 +492,7 @@ cdef class ElementIndex:
         index.explicit = (row.flags & EXPLICIT) != 0
         index.big_endian = (row.flags & BIG) != 0
         index.depth = self.depth + (1 if row.tag == TAG_ITEM else 0)
-        index.start_offset = row.value_offset
+        index.start_offset = value_offset_of(row)
         index.end_offset = self.content_end_at(i)
         return index
 
@@ -499,8 +502,39 @@ cdef class ElementIndex:
         if <size_t>offsets.shape[0] != self.count or <size_t>lengths.shape[0] != self.count:
             raise ValueError(f"two arrays of {self.count} are wanted")
         for i in range(self.count):
-            offsets[i] = <int64_t>self.rows[i].value_offset
-            lengths[i] = <int64_t>(self.rows[i].end_offset - self.rows[i].value_offset)
+            offsets[i] = <int64_t>value_offset_of(self.rows + i)
+            lengths[i] = <int64_t>span_of(self.rows + i)
+
+    def locate(self, uint32_t tag, int64_t[:, ::1] found) -> None:
+        """The element with this tag in every item of a sequence: value offset, length and VR code, a row for each item.
+
+        Offset -1: the item has none. VR -1: look at it singly (cut, nested, in another byte order, not walked).
+        """
+        cdef size_t i, j, total = self.below.count
+        cdef uint64_t end
+        cdef Row *item
+        cdef Row *row
+        if <size_t>found.shape[0] != self.count or found.shape[1] != 3:
+            raise ValueError(f"an array of {self.count} x 3 is wanted")
+        for i in range(self.count):
+            item = self.rows + i
+            found[i, 0] = -1
+            found[i, 1] = found[i, 2] = 0
+            if not item.flags & WALKED:
+                found[i, 2] = -1
+                continue
+            end = end_of(item)
+            j = item.link
+            while j < total and header_offset_of(self.below.rows + j) < end:
+                row = self.below.rows + j
+                if row.tag == tag:
+                    found[i, 0] = <int64_t>value_offset_of(row)
+                    found[i, 1] = <int64_t>span_of(row)
+                    found[i, 2] = row.vr
+                    if row.flags & (WALKED | FRAGMENTS | CUT | PLAIN | DELIMITED) or (item.flags & BIG != 0) != self.big_endian:
+                        found[i, 2] = -1
+                    break
+                j += 1 + row.link
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + (self.count + (self.below.count if self.below is not None else 0)) * sizeof(Row)
@@ -522,13 +556,15 @@ cdef class Scanner:
     def __cinit__(self, uint64_t start, uint64_t stop, bint explicit, bint big_endian, *, bint items, int depth,
                   object stop_tag, object nesting_depth, object element_count, object value_length) -> None:
         """``items``: the bytes are items, not elements. ``depth``: sequences around them already."""
+        if stop >> OFFSET_BITS:
+            raise OverflowError(f"rows reach {OFFSET_LIMIT} bytes, not {stop}")
         cdef Scan *s = &self.scan
         cdef long long levels = min(nesting_depth, 1 << 24) - depth
         if items and levels < 1:
             levels = 0
         s.frame_limit = <size_t>(2 * max(levels, 0) + (0 if items else 1))
         s.frame_capacity = 8
-        s.frames = <Frame *>malloc(s.frame_capacity * sizeof(Frame))
+        s.frames = <Frame *>PyMem_RawMalloc(s.frame_capacity * sizeof(Frame))
         if s.frames == NULL:
             raise MemoryError
         s.frames[0] = Frame(
@@ -547,9 +583,9 @@ cdef class Scanner:
         self.start = start
 
     def __dealloc__(self) -> None:
-        free(self.scan.frames)
-        free(self.scan.level.at)
-        free(self.scan.below.at)
+        PyMem_RawFree(self.scan.frames)
+        PyMem_RawFree(self.scan.level.at)
+        PyMem_RawFree(self.scan.below.at)
 
     @property
     def position(self) -> int:

@@ -9,7 +9,7 @@ repaired as the field's readers do and told as Issues, or raised under a strict 
 from __future__ import annotations
 
 from dicomcore._core.level import ItemSpan
-from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, ElementIndex, Scanner
+from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, OFFSET_LIMIT, ElementIndex, Scanner
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import Source
 from dicomcore.encoding.stream import StreamSource
@@ -102,6 +102,8 @@ def _scan(
         raise EncodingError(
             f"bytes {start} to {stop} are not in a source of {source.size}", offset=start, path=path or None
         )
+    if stop >= OFFSET_LIMIT:
+        raise LimitExceeded(f"more than {OFFSET_LIMIT} bytes", offset=start, path=path or None)
     scanner = Scanner(
         start,
         stop,

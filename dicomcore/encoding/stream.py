@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from .._core.scan import OFFSET_LIMIT
 from ..errors import EncodingError, Issue, LimitExceeded
 from ..limits import DEFAULT_LIMITS, Limits
 from .policy import LENIENT, Policy
@@ -41,7 +42,7 @@ class StreamSource:
     def __init__(self, stream: Readable, *, limits: Limits = DEFAULT_LIMITS) -> None:
         name = getattr(stream, "name", "")
         self.name = name if isinstance(name, str) else ""
-        self.size = 1 << 62
+        self.size = OFFSET_LIMIT - 1
         self._limit = limits.inflated_length
         self._stream = stream
         self._buffer = bytearray()
