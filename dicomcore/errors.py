@@ -106,12 +106,17 @@ class PixelError(DicomError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """A fault that lenient reading passed over: what, where, and the clause that it breaks."""
+    """A fault that lenient reading passed over: what, where, and the clause that it breaks.
+
+    ``is_broken``: not a matter of form. The structure ends or goes wrong there, so that something is missing or could
+    not be told apart, as in a truncated file.
+    """
 
     message: str
     offset: int | None = None
     path: str | None = None
     clause: str | None = None
+    is_broken: bool = False
 
     def __str__(self) -> str:
         return str(DicomError(self.message, offset=self.offset, path=self.path, clause=self.clause))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dicomcore.cli.common import failing, print_json, verbose_option
+from dicomcore.cli.common import failing, print_json, tell_issues, verbose_option
 from dicomcore.cli.dump import FILE, as_tags
 
 __all__ = ["diff_command"]
@@ -29,7 +29,7 @@ def diff_command(left: Path, right: Path, ignore: tuple[int, ...], meta: bool, a
     """Print what differs between the data sets of A and B: - only in A, + only in B, ~ not the same.
 
     Values are compared, not bytes: transfer syntax, byte order and lengths make no difference. Exit status 1 when
-    there are differences.
+    there are differences. Faults of the files are told on standard error.
 
     \b
     Example:
@@ -51,5 +51,7 @@ def diff_command(left: Path, right: Path, ignore: tuple[int, ...], meta: bool, a
     else:
         for one in found:
             click.echo(str(one))
+    for path, ds in ((left, a), (right, b)):
+        tell_issues(path, ds)
     if found:
         raise click.exceptions.Exit(1)

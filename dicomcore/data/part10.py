@@ -72,7 +72,8 @@ def _walk_odd_meta(
 ) -> tuple[int, dict[int, bytes]]:
     """A meta group that breaks off, or that is in big endian."""
     if position > start:
-        policy.accept(Issue("the file ends within the file meta information", position, clause=META_CLAUSE), issues)
+        message = "the file ends within the file meta information"
+        policy.accept(Issue(message, position, None, META_CLAUSE, True), issues)
         return source.size, values
     if bytes(source.view(start, min(4, source.size - start)))[:2] != b"\0\2":
         return position, values

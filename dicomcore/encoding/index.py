@@ -42,6 +42,7 @@ _FAULTS = {
     14: ("no item of {tag} here, {available} bytes before its delimiter; kept in the value as they are", "PS3.5 7.5"),
     15: ("{available} zero bytes between elements; left out", "PS3.5 7.1"),
 }
+_BROKEN = frozenset({1, 2, 8, 9, 14})  # something is missing, or where it belongs is a guess
 _REFUSALS = {
     DEPTH: ("sequences are nested deeper than {limits.nesting_depth} levels", "Limits.nesting_depth"),
     COUNT: ("more than {limits.element_count} elements", "Limits.element_count"),
@@ -155,7 +156,8 @@ def _tell(
             text, clause = _FAULTS[code]
             vr = bytes(((claimed >> 8) & 0xFF, claimed & 0xFF)).decode("ascii", "replace")
             message = text.format(tag=format_tag(tag), vr=vr, claimed=claimed, available=available)
-            policy.accept(Issue(message, at, _path(path, steps, tag, items=items), clause), issues)
+            where = _path(path, steps, tag, items=items)
+            policy.accept(Issue(message, at, where, clause, code in _BROKEN), issues)
         if len(issues) > policy.issue_count:
             scanner.mute()
         status = scanner.feed(block, offset)

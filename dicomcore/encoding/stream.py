@@ -119,8 +119,8 @@ class Inflater:
         out, self._rest = self._rest[:length], self._rest[length:]
         return out
 
-    def _tell(self, message: str, offset: int) -> None:
-        self._policy.accept(Issue(message, offset, clause=_CLAUSE), self._issues)
+    def _tell(self, message: str, offset: int, *, is_broken: bool = False) -> None:
+        self._policy.accept(Issue(message, offset, None, _CLAUSE, is_broken), self._issues)
 
     def _inflate(self, source: Source, start: int) -> Iterator[bytes]:
         inflater, left = self._begin(source, start), self._limit
@@ -141,7 +141,8 @@ class Inflater:
                     block = inflater.decompress(pending, min(left + 1, _OUTPUT_LENGTH))
                 except zlib.error as error:
                     block = _salvage(saved, bytes(pending))[:left]
-                    self._tell(f"the deflated stream is broken ({error}); read up to there", position - len(pending))
+                    message = f"the deflated stream is broken ({error}); read up to there"
+                    self._tell(message, position - len(pending), is_broken=True)
                     yield block
                     return
                 left -= len(block)
@@ -154,7 +155,7 @@ class Inflater:
                 pending = inflater.unconsumed_tail
                 yield block
         if not inflater.eof:
-            self._tell("the deflated stream has no end", source.size)
+            self._tell("the deflated stream has no end", source.size, is_broken=True)
             return
         behind = position - len(inflater.unused_data)
         if source.size - behind > 1 or (source.size > behind and source.view(behind, 1)[0]):
