@@ -14,6 +14,7 @@ __all__ = [
     "AssociationRejected",
     "DicomError",
     "EncodingError",
+    "InvalidValue",
     "Issue",
     "LimitExceeded",
     "LocalProtocolError",
@@ -58,6 +59,10 @@ class DicomError(Exception):
 
 class EncodingError(DicomError, ValueError):
     """Bytes that PS3.5 or PS3.10 do not allow, or a value that cannot be encoded."""
+
+
+class InvalidValue(EncodingError, TypeError):
+    """A Python value that no reading of its VR could give; as often as a wrong value it is a wrong type."""
 
 
 class SourceChanged(EncodingError):

@@ -17,6 +17,7 @@ __all__ = ["LATE", "late"]
 
 LATE: Mapping[str, str] = MappingProxyType(
     {
+        "check": "dicomcore.data.check:check",
         "conformed": "dicomcore.data.conform:conformed",
         "as_array": "dicomcore.data.arrays:as_array",
         "dump": "dicomcore.data.dump:dump",

@@ -220,7 +220,7 @@ class Dataset(Level, Convertible):
             vr = present.VR
         else:
             vr = dictionary_vr(tag, self._context()) or "UN"
-        self._store(Element._of(self, tag, vr, coerce(vr, value)))
+        self._store(Element._of(self, tag, vr, coerce(vr, value, tag)))
 
     def _store(self, element: Element) -> None:
         tag = int(element.tag)
@@ -413,11 +413,9 @@ class Dataset(Level, Convertible):
         return self._origin.file.issues if self._origin is not None else []
 
     def check(self) -> list[Issue]:
-        """Read every value at every depth, those of the file meta information too, then answer `issues`."""
-        for dataset in (self.file_meta, self) if self._origin is not None and self._origin.parent is None else (self,):
-            for element in dataset.iterall():
-                _ = element.value
-        return self.issues
+        """Hold every value at every depth against PS3.5 6.2, then answer `issues`; see `dicomcore.data.check`."""
+        found: list[Issue] = late("check")(self)
+        return found
 
     def save_as(self, path: Any, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
         """Write a Part 10 file, atomically; see `dicomcore.data.files.save_as`."""
@@ -480,9 +478,10 @@ class Dataset(Level, Convertible):
         raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> AttributeError:
-        near = None if name.startswith("_") else suggest(name)
+        near = None if name.startswith("_") else suggest(name, [one for one in dir(type(self)) if one[0] != "_"])
         hint = f"; did you mean {near}?" if near else ""
-        return AttributeError(f"{name!r} is no keyword of the data dictionary{hint}", name=name, obj=self)
+        what = "no keyword of the data dictionary" if name[:1].isupper() else "no attribute of a data set"
+        return AttributeError(f"{name!r} is {what}{hint}", name=name, obj=self)
 
 
 setup_types(Dataset, Element, Sequence)

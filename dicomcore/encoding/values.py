@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from decimal import Decimal
 from functools import partial
 from struct import Struct
@@ -32,6 +33,7 @@ from ..vocab.tag import Tag, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from .person_name import PersonName
+from .temporal import moment_text
 from .text import decode_text, encode_text
 
 __all__ = ["DS", "IS", "MultiValue", "decode", "empty_value", "encode", "format_decimal"]
@@ -40,7 +42,7 @@ __all__ = ["DS", "IS", "MultiValue", "decode", "empty_value", "encode", "format_
 class IS(int):
     """An integer string: an int that remembers how it was written."""
 
-    _text: str
+    _text: str | None = None  # when it is not what the number itself would be written as
 
     def __new__(cls, value: str | int | float | Decimal = 0) -> Self:
         if isinstance(value, str):
@@ -58,13 +60,13 @@ class IS(int):
         self = super().__new__(cls, value)
         if self != value:
             raise ValueError(f"{value!r} is no integer")
-        if isinstance(value, IS) and "_text" in value.__dict__:
+        if isinstance(value, IS) and value._text is not None:
             self._text = value._text
         return self
 
     @property
     def original_string(self) -> str:
-        return self.__dict__.get("_text") or int.__repr__(self)
+        return self._text or int.__repr__(self)
 
     def __eq__(self, other: object) -> bool:
         return self.original_string == other if isinstance(other, str) else int.__eq__(self, other)
@@ -311,24 +313,15 @@ def _integer_text(value: Any) -> str:
     return text if _INTEGER.fullmatch(text) else int.__repr__(int(value))
 
 
-def _temporal(form: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        if not hasattr(value, "strftime"):
-            return str(value)
-        if form != "DA" and getattr(value, "microsecond", False):
-            text = value.strftime("%H%M%S.%f")
-        else:
-            text = "" if form == "DA" else value.strftime("%H%M%S")
-        if form == "TM":
-            return str(text)
-        date = f"{value.year:04}{value.month:02}{value.day:02}"
-        return date + text + value.strftime("%z")[:5] if form == "DT" and hasattr(value, "hour") else date
-
-    return convert
+def _moment_text(vr: str, value: Any) -> str:
+    if isinstance(value, (date, time)):
+        try:
+            return moment_text(vr, value)
+        except ValueError as error:
+            raise _fail(vr, value, str(error)) from None
+    return str(value)
 
 
 _CONVERTERS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
-    {"DS": _decimal_text, "IS": _integer_text, "DA": _temporal("DA"), "TM": _temporal("TM"), "DT": _temporal("DT")}
+    {"DS": _decimal_text, "IS": _integer_text, **{vr: partial(_moment_text, vr) for vr in ("DA", "TM", "DT")}}
 )
