@@ -24,6 +24,7 @@ from frames cimport (
     _may_be_undefined, _opener, _push,
 )
 from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, find_end, view_island
+from ordinary cimport skip_ordinary
 from row cimport (
     BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, OFFSET_BITS, PLAIN, WALKED, Row, end_of, header_offset_of, length_of,
     span_of, value_offset_of,
@@ -157,7 +158,7 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
     cdef Header h
     cdef Status status
     cdef uint64_t left, at_hand, value_offset
-    cdef uint64_t position = s.position
+    cdef uint64_t position = s.position, seen = s.position - 1  # up to there by skip_ordinary
     cdef const uint8_t *p
     cdef bint big, opens
     cdef IslandSign island
@@ -198,6 +199,11 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
             continue
         if position < block_start or position >= block_stop:
             return STATUS_SHORT
+        if position != seen and f.kind == DATASET and not f.big and not f.probe and not s.zeros:
+            seen = skip_ordinary(s, block, block_start, block_stop, position)
+            if position != seen:
+                position = seen
+                continue
         at_hand = block_stop - position
         if at_hand < 12 and at_hand < left:
             return STATUS_SHORT
