@@ -96,8 +96,7 @@ def contours() -> Contest:
 
         for _ in range(count):
             for region in dcmread(data).ROIContourSequence:
-                for contour in region.ContourSequence:
-                    contour.as_array("ContourData")
+                region.ContourSequence.as_arrays("ContourData")
 
     return Contest(
         "values-contours",

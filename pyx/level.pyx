@@ -57,7 +57,7 @@ def setup(dict keywords not None, dict vrs not None, dict dictionary not None, t
     for code, vr in vrs.items():
         _vrs[(code >> 8 & 31) << 5 | code & 31] = vr
     _texts.update(texts)
-    _dictionary.update(dictionary)
+    _dictionary.update({number: _sq if vr == _sq else vr for number, vr in dictionary.items()})  # known by identity
     _decode = decode
     _many = many
 

@@ -20,6 +20,7 @@ LATE: Mapping[str, str] = MappingProxyType(
         "check": "dicomcore.data.check:check",
         "conformed": "dicomcore.data.conform:conformed",
         "as_array": "dicomcore.data.arrays:as_array",
+        "as_arrays": "dicomcore.data.arrays:as_arrays",
         "dump": "dicomcore.data.dump:dump",
         "encode_dataset": "dicomcore.data.writer:encode_dataset",
         "from_json": "dicomcore.data.json:from_json",

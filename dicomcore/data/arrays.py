@@ -1,4 +1,4 @@
-"""The values of one element as a numpy array: `Dataset.as_array`.
+"""The values of one element as a numpy array, `Dataset.as_array`; that element of all items, `Sequence.as_arrays`.
 
 Numeric strings are parsed in one pass, so a contour costs some tens of nanoseconds a coordinate and no Python object;
 binary numbers of an unedited element are viewed where they lie when the machine has their byte order, and read-only.
@@ -6,17 +6,27 @@ binary numbers of an unedited element are viewed where they lie when the machine
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoding.arrays import ARRAY_TYPES, decode_array
+from .._core.level import ItemSpan
+from ..encoding.arrays import ARRAY_TYPES, decode_array, decode_arrays
+from ..encoding.vrs import single_vrs
 from ..errors import EncodingError
 from ..vocab.tag import format_tag, parse_tag
 from .dataset import Dataset
+from .origin import PLAIN_VRS, Origin
+from .sequence import Sequence
 
-__all__ = ["as_array"]
+__all__ = ["as_array", "as_arrays"]
+
+_DICTIONARY: Mapping[int, str] = MappingProxyType(single_vrs())
+_GAP = 64 * 1024  # bytes that are rather read along than left out
+_BLOCK = 8 * 1024 * 1024  # of a file, read at once
 
 
 def as_array(dataset: Dataset, key: Any) -> NDArray[Any]:
@@ -54,3 +64,76 @@ def _edited(dataset: Dataset, tag: int, key: Any) -> NDArray[Any]:
     except (ValueError, OverflowError, TypeError):
         raise EncodingError("a value is no number", path=format_tag(tag), clause=f"PS3.5 6.2 {vr}") from None
     return values
+
+
+def as_arrays(sequence: Sequence, key: Any) -> list[NDArray[Any] | None]:
+    """What `as_array` gives for every item, in order; None for an item that lacks the element.
+
+    Items that were not edited are read in one pass, without Datasets being made of them; their arrays are parts of one
+    new array, which lives as long as any of them. A value that is no number raises what `as_array` of its item raises.
+    """
+    tag = int(parse_tag(key))
+    arrays: list[NDArray[Any] | None] = [None] * len(sequence)
+    for number in _read_together(sequence, tag, arrays):
+        dataset = sequence[number]
+        if tag in dataset:
+            arrays[number] = as_array(dataset, tag)
+    return arrays
+
+
+def _read_together(sequence: Sequence, tag: int, arrays: list[NDArray[Any] | None]) -> list[int]:
+    """Fill in what the bytes as they were read tell; answers the items that have to be asked one by one, ascending."""
+    origin: Origin | None = sequence._make.place if sequence._make is not None else None
+    table: Any = None
+    single, numbers, rows = [], [], []
+    for number, item in enumerate(sequence._items):
+        span = item
+        if type(item) is not ItemSpan:
+            level = item._origin
+            span = level.span if level is not None and level.parent is origin and tag not in item._edits else None
+        if span is not None and table is None and origin is not None:
+            table = span.items
+        if span is None or span.items is not table:
+            single.append(number)
+        else:
+            numbers.append(number)
+            rows.append(span.number)
+    if origin is None or table is None:
+        return single
+    found = np.empty((len(table), 3), np.int64)
+    table.locate(tag, found)
+    offsets, lengths, codes = found[rows].T
+    there = (offsets >= 0) & (codes >= 0)
+    code = int(codes[there.argmax()]) if there.any() else 0
+    vr = PLAIN_VRS.get(code) if code else _DICTIONARY.get(tag)
+    together = there & (codes == code) if vr in ARRAY_TYPES else np.zeros(len(rows), bool)
+    positions = np.flatnonzero(together)
+    if vr is not None and len(positions):
+        parts = _decode_parts(origin, vr, table.big_endian, offsets[together], lengths[together])
+        for position, array in zip(positions.tolist(), parts, strict=True):
+            arrays[numbers[position]] = array
+            together[position] = array is not None
+    absent = (offsets < 0) & (codes == 0)
+    return sorted(single + [numbers[position] for position in np.flatnonzero(~(together | absent)).tolist()])
+
+
+def _decode_parts(
+    origin: Origin, vr: str, big_endian: bool, offsets: NDArray[Any], lengths: NDArray[Any]
+) -> list[NDArray[Any] | None]:
+    """The fields of the source, from the bytes at hand or from blocks that are read."""
+    ends = offsets + lengths
+    if ends.max() <= len(origin.head):
+        return decode_arrays(vr, origin.head, offsets, lengths, big_endian)
+    arrays: list[NDArray[Any] | None] = []
+    first = 0
+    with origin.source.session() as source:
+        while first < len(offsets):
+            start, last = int(offsets[first]), first + 1
+            end = int(ends[first])
+            while last < len(offsets) and 0 <= offsets[last] - end <= _GAP and ends[last] - start <= _BLOCK:
+                end = int(ends[last])
+                last += 1
+            block = source.view(start, end - start)
+            arrays += decode_arrays(vr, block, offsets[first:last] - start, lengths[first:last], big_endian)
+            first = last
+    return arrays
