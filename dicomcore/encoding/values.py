@@ -33,6 +33,7 @@ from ..vocab.tag import Tag, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from .person_name import PersonName
+from .rules import TAKES
 from .temporal import moment_text
 from .text import decode_text, encode_text
 
@@ -140,7 +141,11 @@ decode = Decoder(
 
 def _fail(vr: str, value: object, why: str) -> EncodingError:
     shown = repr(value)
-    return EncodingError(f"{shown if len(shown) <= 80 else shown[:77] + '...'} {why}", clause=f"PS3.5 6.2 {vr}")
+    return EncodingError(
+        f"{shown if len(shown) <= 80 else shown[:77] + '...'} {why}",
+        clause=f"PS3.5 6.2 {vr}",
+        hint=f"{vr} takes {TAKES[vr]}" if vr in TAKES else None,
+    )
 
 
 def encode(vr: str, value: Any, big_endian: bool = False, charsets: tuple[str, ...] = ()) -> bytes:
@@ -201,8 +206,8 @@ def _encode_numbers(vr: str, value: Any, big_endian: bool) -> bytes:
             return form.pack(value)
         many = tuple(_many(value))
         return Struct(f"{form.format[0]}{len(many)}{form.format[1]}").pack(*many)
-    except (struct_error, OverflowError, TypeError) as error:
-        raise _fail(vr, value, f"does not fit: {error}") from None
+    except (struct_error, OverflowError, TypeError):
+        raise _fail(vr, value, "does not fit") from None
 
 
 def _array_bytes(value: Any, form: str) -> bytes | None:
@@ -228,8 +233,8 @@ def _encode_bulk(vr: str, value: Any, big_endian: bool) -> bytes:
     if isinstance(value, Sequence) and not isinstance(value, str):
         try:
             return Struct(f"{form[0]}{len(value)}{form[1]}").pack(*value)
-        except struct_error as error:
-            raise _fail(vr, value, f"does not fit: {error}") from None
+        except struct_error:
+            raise _fail(vr, value, "does not fit") from None
     raise _fail(vr, value, "is not bytes")
 
 
