@@ -23,6 +23,7 @@ LATE: Mapping[str, str] = MappingProxyType(
         "as_arrays": "dicomcore.data.arrays:as_arrays",
         "dump": "dicomcore.data.dump:dump",
         "encode_dataset": "dicomcore.data.writer:encode_dataset",
+        "call_on_each": "dicomcore.data.paths:call_on_each",
         "from_json": "dicomcore.data.json:from_json",
         "from_pydicom": "dicomcore.data.bridge:from_pydicom",
         "freeze": "dicomcore.data.files:freeze",

@@ -8,7 +8,7 @@ Refuses: attributes that are no keyword (`AttributeError` with the nearest one),
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +24,7 @@ from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from ._late import late
-from .convert import Convertible
+from .convert import ELSEWHERE, Convertible
 from .deep import copy_deep, is_edited, iter_all
 from .element import Element, coerce, restore_element
 from .equality import is_equal
@@ -191,6 +191,15 @@ class Dataset(Level, Convertible):
     def iterall(self) -> Iterator[Element]:
         """Every element, those of items after the sequence that holds them."""
         return iter_all(self)
+
+    def walk(self, callback: Callable[[Dataset, Element], object], recursive: bool = True) -> None:
+        """Call ``callback(level, element)`` on each, which may edit and delete; `dicomcore.walk` tells the path too."""
+        late("call_on_each")(self, callback, recursive)
+
+    def dir(self, *parts: str) -> list[str]:
+        """Keywords of this level, sorted; with ``parts`` those that hold one of them in upper or lower case."""
+        names = filter(None, map(keyword_for_tag, self._tags()))
+        return sorted({name for name in names if not parts or any(part.lower() in name.lower() for part in parts)})
 
     def view(self, key: Any) -> memoryview:
         """The value field as it would stand in the file: for an unedited element its bytes, not copied."""
@@ -365,6 +374,11 @@ class Dataset(Level, Convertible):
     # -- the file ---------------------------------------------------------------------------------------------------
 
     @property
+    def filename(self) -> str | None:
+        """Where it was read from, as it was named there; None when that has no name."""
+        return (self._origin.file.source.name or None) if self._origin is not None else None
+
+    @property
     def file_meta(self) -> Dataset:
         """The file meta information, group 0002 (PS3.10 section 7.1); it can be set."""
         if self._meta is None:
@@ -478,6 +492,8 @@ class Dataset(Level, Convertible):
         raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> AttributeError:
+        if name in ELSEWHERE:
+            return AttributeError(f"there is no {name} here; {ELSEWHERE[name]}", name=name, obj=self)
         near = None if name.startswith("_") else suggest(name, [one for one in dir(type(self)) if one[0] != "_"])
         hint = f"; did you mean {near}?" if near else ""
         what = "no keyword of the data dictionary" if name[:1].isupper() else "no attribute of a data set"

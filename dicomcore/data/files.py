@@ -30,7 +30,7 @@ from .origin import FileState, Origin
 from .part10 import Layout, read_layout
 from .writer import encode_dataset, encode_group, iter_bytes, iter_deflated
 
-__all__ = ["dcmread", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
+__all__ = ["dcmread", "dcmwrite", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 
 _BEFORE_PIXELS = 0x7FE00008  # Float Pixel Data; Double Float Pixel Data and Pixel Data follow
 _CHARSET = 0x00080005
@@ -207,6 +207,11 @@ def save_as(
         _rebase(dataset, fresh)
         if dataset._meta is not None:
             object.__setattr__(dataset, "_meta", None)
+
+
+def dcmwrite(path: Any, dataset: Dataset, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
+    """`Dataset.save_as` under the name, and with the arguments in the order, that pydicom has."""
+    dataset.save_as(path, transfer_syntax, **options)
 
 
 def _check_groups(dataset: Dataset) -> None:

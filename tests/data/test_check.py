@@ -137,7 +137,7 @@ def test_what_an_element_takes() -> None:
         ("save", "save_as"),
         ("decode", ""),
         ("shape", ""),
-        ("filename", ""),
+        ("storage_path", ""),
         ("Xyzzy", ""),
     ],
 )

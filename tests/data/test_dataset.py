@@ -109,7 +109,7 @@ def test_assigning_makes_the_types_that_reading_gives() -> None:
     with pytest.raises(AttributeError, match="PatientName"):
         ds.PatientNam = "x"
     with pytest.raises(AttributeError):
-        ds.filename = "x"
+        ds.file_name = "x"
     with pytest.raises(AttributeError):
         del ds.Columns
 
