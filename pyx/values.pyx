@@ -453,8 +453,8 @@ cdef class Decoder:
         if code == UI:
             stop = stripped(data, 0, length)
             if value_end(data, 0, stop) == stop:
-                return self.make_uid(latin_text(data, stop))
-            return MultiValue([self.make_uid(one) for one in latin_text(data, stop).split("\\")])
+                return self.make_uid(latin_text(data, stop).strip())
+            return MultiValue([self.make_uid(one.strip()) for one in latin_text(data, stop).split("\\")])
         if code == LO or code == SH or code == UC or code == PN or code == ST or code == LT or code == UT:
             return self.texts(code, vr, raw, data, length, charsets, issues)
         if code == OB or code == OW or code == UN or code == OF or code == OD or code == OL or code == OV:

@@ -26,8 +26,9 @@ from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ._late import late
 from .dataset import Dataset
+from .element import element_name
 from .origin import FileState, Origin
-from .part10 import Layout, read_layout
+from .part10 import Layout, is_island, read_layout
 from .writer import encode_dataset, encode_group, iter_bytes, iter_deflated
 
 __all__ = ["dcmread", "dcmwrite", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
@@ -100,6 +101,7 @@ def _read_body(
     explicit = syntax.explicit
     if syntax.deflated and len(source.head) >= 8:
         explicit = bytes(source.head[4:6]).isalpha() and bytes(source.head[4:6]).isupper()
+        explicit = explicit or is_island(source, start, False)
         if not explicit:
             policy.accept(Issue("the deflated data set is Implicit VR", start, clause="PS3.5 A.5"), issues)
 
@@ -281,7 +283,8 @@ def freeze(dataset: Dataset) -> tuple[bytes, str, tuple[str, ...], bytes | None]
     """What `restore` needs: the encoded data set, its syntax, the character set it inherits, its meta group."""
     origin = dataset._origin
     uid = dataset._read_syntax() if origin is not None and origin.parent is None else EXPLICIT_LE.uid
-    if transfer_syntax(uid).deflated:
+    syntax = transfer_syntax(uid)
+    if syntax.deflated or (origin is not None and origin.index.explicit and not syntax.explicit):  # else VRs are lost
         uid = EXPLICIT_LE.uid
     has_meta = dataset._meta is not None or (origin is not None and origin.parent is None)
     charsets = origin.charsets if origin is not None and origin.parent is not None else ()

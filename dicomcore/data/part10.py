@@ -17,6 +17,7 @@ from .._core.meta import NEED, OVERRUN, walk
 from ..encoding.index import read_index
 from ..encoding.policy import LENIENT, Policy
 from ..encoding.source import FileSource, Source, open_source
+from ..encoding.vrs import UNDEFINED_LENGTH
 from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.dictionary import lookup
@@ -109,6 +110,18 @@ def _looks_like(source: Source, offset: int, declared_big: bool | None = None) -
     return (explicit, False) if explicit and little >> 16 else None
 
 
+def is_island(source: Source, offset: int, big_endian: bool) -> bool:
+    """Whether an element without VR is alone so: its 32-bit length leads nowhere, or to an element that has a VR."""
+    order: Literal["little", "big"] = "big" if big_endian else "little"
+    length = int.from_bytes(source.view(offset + 4, 4), order)
+    if length == UNDEFINED_LENGTH:
+        return False
+    behind = offset + 8 + length
+    if behind + 8 > source.size:
+        return behind > source.size
+    return bytes(source.view(behind + 4, 2)) in _VR_BYTES
+
+
 def _is_plausible(tag: int) -> bool:
     """In the dictionary, or a group length; no command element."""
     return tag >> 16 > 0 and (lookup(tag) is not None or (not tag & 0xFFFF and tag >> 16 < 0x100))
@@ -137,7 +150,7 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
     if looks is None or looks == (syntax.explicit, syntax.big_endian):
         return syntax
     found = _BY_LOOKS.get(looks)
-    if found is None:
+    if found is None or (syntax.explicit and not found.explicit and is_island(source, offset, looks[1])):
         return syntax
     issue = Issue(f"{syntax} is declared, but the data set is {found}", offset, clause="PS3.10 7.1")
     policy.accept(issue, issues)

@@ -171,6 +171,8 @@ class Reader:
             ends = level.closer and tag == ITEM_END and not any(self.data[at + behind + 4 : at + behind + 8])
             if ends or (tag >> 16 != 0xFFFE and tag > head.tag and self.has_vr(at + behind)):
                 return other, True
+        if other.vr == "SQ" and other.length >= 8 and self.tag(at + 12, big) == ITEM:
+            return other, False
         return (other, False) if left - 8 < head.length != UNDEFINED else None
 
     def bare(self, at: int, level: Level) -> int | None:
