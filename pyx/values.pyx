@@ -13,7 +13,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-from decimal cimport dc_decimal, parse_decimal
+from decimal cimport dc_decimal, dc_many, parse_decimal
 
 cdef extern from *:
     """
@@ -263,6 +263,17 @@ cdef object text_of(DS self):
 
 if not dc_setup_decimal(<PyTypeObject *>DS):
     raise ImportError("DS is not laid out as the code that makes it expects")
+
+
+cdef int check_layout() except -1:
+    cdef MultiValue made = MultiValue()
+    made.field = b"field"
+    if (<dc_many *><PyObject *>made).field != <PyObject *>made.field:
+        raise ImportError("MultiValue is not laid out as the encoder expects")
+    return 0
+
+
+check_layout()
 
 
 cdef object several(list values):
