@@ -92,6 +92,8 @@ _CLEAR: Mapping[str, re.Pattern[str]] = MappingProxyType(
 def _moment(parse: Callable[[str], object], text: str) -> str | None:
     if _OLD.search(text):
         return "is in the form of before DICOM"
+    if text.startswith(" "):
+        return "starts with a space"
     try:
         parse(text)
     except ValueError:
