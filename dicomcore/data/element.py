@@ -54,7 +54,8 @@ def _moment(vr: str, *kinds: type[date] | type[time]) -> Callable[[Any], Any]:
 def _name(value: Any) -> Any:
     if value is None or isinstance(value, PersonName):
         return value
-    return PersonName(str(value) if hasattr(value, "family_name") else _text(value))  # pydicom's, for one
+    text = str(value) if hasattr(value, "family_name") else _text(value)  # pydicom's, for one
+    return PersonName(text.rstrip("="))
 
 
 def _string_number(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
