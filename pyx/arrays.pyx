@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from decimal cimport parse_decimal, write_decimal, write_integer
-from decimals cimport dc_backslashes, dc_decimal_before, dc_lowest, dc_ones
+from decimals cimport dc_backslashes, dc_best_reader, dc_lowest, dc_ones, dc_reader
 
 
 cdef inline const uint8_t *_blanks(const uint8_t *at, const uint8_t *end) noexcept nogil:
@@ -43,13 +43,13 @@ cdef inline int _parse_padded(const uint8_t *at, const uint8_t *stop, double *va
     return parse_decimal(&at, stop, value) and _blanks(at, stop) == stop
 
 
-cdef Py_ssize_t _read_decimals(const uint8_t *first, const uint8_t *text, const uint8_t *end, double *out,
-                               Py_ssize_t *count, Py_ssize_t room) noexcept nogil:
+cdef Py_ssize_t _read_decimals(dc_reader read, const uint8_t *first, const uint8_t *text, const uint8_t *end, double *out,
+                               Py_ssize_t *done, Py_ssize_t room) noexcept nogil:
     """The bytes that were understood; -1 when that is all of them. Bytes from ``first`` on may be read."""
     cdef const uint8_t *block = text
     cdef const uint8_t *value = text
     cdef const uint8_t *stop
-    cdef Py_ssize_t left = end - block
+    cdef Py_ssize_t left = end - block, count = done[0]
     cdef uint64_t ends
     cdef uint8_t[64] tail
     while True:
@@ -62,14 +62,17 @@ cdef Py_ssize_t _read_decimals(const uint8_t *first, const uint8_t *text, const 
         while ends:
             stop = block + dc_lowest(ends)
             ends &= ends - 1
-            if count[0] == room:
+            if count == room:
+                done[0] = count
                 return value - text
-            if stop - first < 16 or not dc_decimal_before(value, stop, out + count[0]):
-                if not _parse_padded(value, stop, out + count[0]):
+            if stop - first < 16 or not read(value, stop, out + count):
+                if not _parse_padded(value, stop, out + count):
+                    done[0] = count
                     return value - text
-            count[0] += 1
+            count += 1
             value = stop + 1
         if left < 64:
+            done[0] = count
             return -1
         block += 64
         left -= 64
@@ -121,13 +124,19 @@ def count_values(const uint8_t[::1] text not None) -> tuple:
     return count, length
 
 
-def read_decimals(const uint8_t[::1] text not None, double[::1] out not None, Py_ssize_t count, Py_ssize_t start) -> tuple:
-    """Values from byte ``start`` on into ``out[count:]``: (count, where it stopped, or -1 at the end)."""
+def read_decimals(const uint8_t[::1] text not None, double[::1] out not None, Py_ssize_t count, Py_ssize_t start,
+                  bint words=False) -> tuple:
+    """Values from byte ``start`` on into ``out[count:]``: (count, where it stopped, or -1 at the end).
+
+    ``words``: without vector instructions, as on processors that lack them.
+    """
     cdef Py_ssize_t stopped = 0
     if not (0 <= start < text.shape[0] and 0 <= count < out.shape[0]):
         return count, start
     with nogil:
-        stopped = _read_decimals(&text[0], &text[start], &text[0] + text.shape[0], &out[0], &count, out.shape[0])
+        stopped = _read_decimals(
+            dc_best_reader(words), &text[0], &text[start], &text[0] + text.shape[0], &out[0], &count, out.shape[0]
+        )
     return count, stopped if stopped < 0 else start + stopped
 
 
@@ -174,6 +183,7 @@ def read_fields(const uint8_t[::1] block not None, const int64_t[::1] offsets no
     """
     cdef Py_ssize_t i, count, stopped, at = 0, room = decimals.shape[0] if decimals is not None else integers.shape[0]
     cdef const uint8_t *text
+    cdef dc_reader read = dc_best_reader(False)
     _check_fields(block.shape[0], offsets, lengths, left.shape[0])
     if counts.shape[0] != left.shape[0]:
         raise ValueError("a count for every field is wanted")
@@ -190,7 +200,7 @@ def read_fields(const uint8_t[::1] block not None, const int64_t[::1] offsets no
             count = 0
             text = &block[0] + offsets[i]
             if decimals is not None:
-                stopped = _read_decimals(&block[0], text, text + lengths[i], &decimals[at], &count, counts[i])
+                stopped = _read_decimals(read, &block[0], text, text + lengths[i], &decimals[at], &count, counts[i])
             else:
                 stopped = _read_integers(text, text + lengths[i], &integers[at], &count, counts[i])
             left[i] = stopped >= 0

@@ -7,6 +7,7 @@ binary numbers of an unedited element are viewed where they lie when the machine
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Seq
 from types import MappingProxyType
 from typing import Any
 
@@ -73,20 +74,33 @@ def as_arrays(sequence: Sequence, key: Any) -> list[NDArray[Any] | None]:
     new array, which lives as long as any of them. A value that is no number raises what `as_array` of its item raises.
     """
     tag = int(parse_tag(key))
+    numbers, table, rows, single = _as_read(sequence, tag)
     arrays: list[NDArray[Any] | None] = [None] * len(sequence)
-    for number in _read_together(sequence, tag, arrays):
+    if table is not None:
+        read, left = _read_together(sequence._make.place, table, rows, tag)
+        if len(read) == len(arrays):
+            arrays = read
+            single = left
+        else:
+            for number, array in zip(numbers, read, strict=True):
+                arrays[number] = array
+            single = sorted(single + [numbers[position] for position in left])
+    for number in single:
         dataset = sequence[number]
         if tag in dataset:
             arrays[number] = as_array(dataset, tag)
     return arrays
 
 
-def _read_together(sequence: Sequence, tag: int, arrays: list[NDArray[Any] | None]) -> list[int]:
-    """Fill in what the bytes as they were read tell; answers the items that have to be asked one by one, ascending."""
+def _as_read(sequence: Sequence, tag: int) -> tuple[Seq[int], Any, Seq[int], list[int]]:
+    """(items as they were read, their table, their rows there, the other items)"""
+    items: list[Any] = sequence._items
+    if not sequence._reshaped and set(map(type, items)) == {ItemSpan}:
+        return range(len(items)), items[0].items, range(len(items)), []
     origin: Origin | None = sequence._make.place if sequence._make is not None else None
     table: Any = None
     single, numbers, rows = [], [], []
-    for number, item in enumerate(sequence._items):
+    for number, item in enumerate(items):
         span = item
         if type(item) is not ItemSpan:
             level = item._origin
@@ -98,23 +112,28 @@ def _read_together(sequence: Sequence, tag: int, arrays: list[NDArray[Any] | Non
         else:
             numbers.append(number)
             rows.append(span.number)
-    if origin is None or table is None:
-        return single
+    return numbers, table, rows, single
+
+
+def _read_together(origin: Origin, table: Any, rows: Seq[int], tag: int) -> tuple[list[NDArray[Any] | None], list[int]]:
+    """The arrays of these rows of a table of items, and the positions that have to be asked one by one."""
     found = np.empty((len(table), 3), np.int64)
     table.locate(tag, found)
-    offsets, lengths, codes = found[rows].T
-    there = (offsets >= 0) & (codes >= 0)
-    code = int(codes[there.argmax()]) if there.any() else 0
+    offsets, lengths, codes = (found if type(rows) is range else found[rows]).T
+    together = (offsets >= 0) & (codes >= 0)
+    code = int(codes[together.argmax()]) if together.any() else 0
     vr = PLAIN_VRS.get(code) if code else _DICTIONARY.get(tag)
-    together = there & (codes == code) if vr in ARRAY_TYPES else np.zeros(len(rows), bool)
-    positions = np.flatnonzero(together)
-    if vr is not None and len(positions):
-        parts = _decode_parts(origin, vr, table.big_endian, offsets[together], lengths[together])
-        for position, array in zip(positions.tolist(), parts, strict=True):
-            arrays[numbers[position]] = array
-            together[position] = array is not None
-    absent = (offsets < 0) & (codes == 0)
-    return sorted(single + [numbers[position] for position in np.flatnonzero(~(together | absent)).tolist()])
+    if vr is None or vr not in ARRAY_TYPES:
+        return [None] * len(rows), np.flatnonzero((offsets >= 0) | (codes < 0)).tolist()
+    together &= codes == code
+    parts = _decode_parts(origin, vr, table.big_endian, offsets[together], lengths[together])
+    arrays = parts
+    if len(parts) < len(rows):
+        arrays = [None] * len(rows)
+        for position, array in zip(np.flatnonzero(together).tolist(), parts, strict=True):
+            arrays[position] = array
+    absent = ((offsets < 0) & (codes == 0)).tolist()
+    return arrays, [position for position, array in enumerate(arrays) if array is None and not absent[position]]
 
 
 def _decode_parts(
@@ -122,7 +141,7 @@ def _decode_parts(
 ) -> list[NDArray[Any] | None]:
     """The fields of the source, from the bytes at hand or from blocks that are read."""
     ends = offsets + lengths
-    if ends.max() <= len(origin.head):
+    if not len(ends) or ends.max() <= len(origin.head):
         return decode_arrays(vr, origin.head, offsets, lengths, big_endian)
     arrays: list[NDArray[Any] | None] = []
     first = 0
