@@ -211,11 +211,11 @@ class _Writer:
                 f"sequences are nested deeper than {self.limits.nesting_depth}", hint="does an item contain itself?"
             )
         origin = dataset._origin
-        inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
-        extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
         as_kept = self.lengths is None and self.group_lengths is None
         if origin is None and keep is None and not self.big_endian and as_kept:
             return self.fresh(dataset, scope)
+        inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
+        extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
         if self.group_lengths:
             chunks = self.counted(dataset, origin, extra, inner)
         elif origin is None:
