@@ -103,3 +103,8 @@ def test_many_faults_are_not_all_told(tmp_path: Path) -> None:
     assert lines[-1].endswith("dump --json has them all")
     told = json.loads(run("dump", "--json", path).stdout)["issues"]
     assert lines[-1].startswith(f"Warning: {path}: {len(told) - 20} more faults")
+
+
+def test_of_pydicoms_files_the_truncated_ones_fail(pydicom_files: list[Path]) -> None:
+    files = [path for path in pydicom_files if path.name != "no_meta.dcm"]
+    assert {path.name for path in files if run("dump", path).exit_code} == {"MR_truncated.dcm", "rtplan_truncated.dcm"}
