@@ -189,6 +189,30 @@ cdef inline void _finish(Scan *s, uint64_t end) noexcept nogil:
     s.done = True
 
 
+cdef inline uint64_t _leave(Scan *s, uint64_t at) noexcept nogil:
+    """Nothing more of the innermost level from `at` on; where the scan goes on."""
+    if s.depth == 0:
+        _finish(s, at)
+    return s.frames[s.depth].stop
+
+
+cdef inline void _bound(Scan *s, Row *row, uint64_t at, uint64_t left) noexcept nogil:
+    """Tell of a defined length that is odd, and cut one that overruns the `left` bytes of its level."""
+    if row.span & 1:
+        _fault(s, ODD, at, row.tag, row.span, 0)
+    if row.span > left:
+        _fault(s, OVERRUN, at, row.tag, row.span, left)
+        row.span = <uint32_t>left
+        row.flags = CUT
+
+
+cdef inline void _end_zeros(Scan *s, uint64_t at) noexcept nogil:
+    """The run of zeros, if there is one, was between elements."""
+    if s.zeros:
+        s.zeros = False
+        _fault(s, ZEROS, s.zero_start, 0, 0, at - s.zero_start)
+
+
 cdef inline bint _may_be_undefined(uint16_t vr) noexcept nogil:
     """OB, OD, OF, OL, OV, OW: what PS3.5 Table 7.1-1 lets have an undefined length, beside SQ and UN."""
     return vr >> 8 == 0x4F and (vr & 0xFF) in (0x42, 0x44, 0x46, 0x4C, 0x56, 0x57)

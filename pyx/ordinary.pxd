@@ -1,5 +1,5 @@
-# Header only. The elements that nearly all are, in a tight loop: little endian, tags ascending, a VR of the standard where there
-# has to be one, an even length that fits. Whatever is otherwise stays where it is, for the scan proper to see to.
+# Header only. The elements that nearly all are, in a tight loop: little endian, tags ascending, a VR of the standard where
+# there has to be one, an even length that fits. Whatever is otherwise stays where it is, for the scan proper to see to.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

@@ -14,16 +14,13 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from bits cimport load_tag
-from cursor cimport (
-    FORM_ALIEN, FORM_BINARY, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, Header,
-    view_header,
-)
+from cursor cimport FORM_ALIEN, TAG_ITEM, TAG_PIXEL_DATA, UNDEFINED, VR_SQ, VR_UN, Header, view_header
 from frames cimport (
-    ALIEN_VR, BARE, DATASET, DELIMITER_LENGTH, ISLAND, NEVER_UNDEFINED, NO_VR, NOT_ITEM, ODD, ORDER, OVERRUN, PADDING, PIECES,
-    SEEK, SEQUENCE, STRAY, TRAILING, UNCLOSED, ZERO_RUN, ZEROS, Fault, Frame, Rows, Scan, _add, _close, _fault, _finish, _grow,
+    ALIEN_VR, DATASET, ISLAND, NEVER_UNDEFINED, NO_VR, ODD, ORDER, OVERRUN, PADDING, PIECES, SEEK, SEQUENCE, TRAILING,
+    UNCLOSED, ZERO_RUN, Fault, Frame, Rows, Scan, _add, _bound, _close, _end_zeros, _fault, _finish, _grow, _leave,
     _may_be_undefined, _opener, _push,
 )
-from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, find_end, view_island
+from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, view_island
 from ordinary cimport skip_ordinary
 from row cimport (
     BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, OFFSET_BITS, PLAIN, WALKED, Row, end_of, header_offset_of, length_of,
@@ -32,6 +29,7 @@ from row cimport (
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
+from structure cimport step_seek, step_structure
 
 DONE = <int>STATUS_OK
 NEED = <int>STATUS_SHORT
@@ -41,116 +39,6 @@ COUNT = <int>STATUS_COUNT
 LENGTH = <int>STATUS_LENGTH
 MEMORY = <int>STATUS_MEMORY
 OFFSET_LIMIT = <uint64_t>1 << OFFSET_BITS  # bytes of a source that rows can tell
-
-cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t left) noexcept nogil:
-    """One step that is not an element: items, fragments, delimiters (7.5, A.4), zeros, and whatever stands there instead.
-
-    `left` bytes follow the header at this level. Moves the position, or leaves a level, or both.
-    """
-    cdef Frame *f = s.frames + s.depth
-    cdef Row *row
-    cdef uint64_t at = position[0], behind = at + 8, stop = f.stop
-    cdef bint delimiter = h.tag == TAG_ITEM_END or h.tag == TAG_SEQUENCE_END
-    cdef uint32_t closer = TAG_ITEM_END if f.kind == DATASET else TAG_SEQUENCE_END
-
-    if delimiter and f.undefined and h.tag == closer:
-        if h.length != 0:
-            _fault(s, DELIMITER_LENGTH, at, h.tag, h.length, 0)
-        _close(s, behind, False)
-        position[0] = behind
-        return STATUS_OK
-
-    if f.kind == DATASET:
-        if f.undefined and (h.tag == TAG_ITEM or (h.tag == TAG_SEQUENCE_END and s.frames[s.depth - 1].undefined)):
-            _fault(s, UNCLOSED, at, h.tag, 0, 0)
-            _close(s, at, True)
-            return STATUS_OK
-        _fault(s, STRAY, at, h.tag, h.length, 0)
-        if not delimiter and h.length <= left:  # FFFFFFFF may be less than what is left, yet it is no length
-            behind += h.length if h.length != UNDEFINED else 0
-        position[0] = behind
-        return STATUS_OK
-
-    if h.tag == TAG_ITEM and (f.kind == SEQUENCE or h.length != UNDEFINED):
-        if s.rows_left == 0:
-            return STATUS_COUNT
-        s.rows_left -= 1
-        row = _add(s, h, behind)
-        if row == NULL:
-            return STATUS_MEMORY
-        f.count += 1
-        if h.length != UNDEFINED:
-            if h.length & 1:
-                _fault(s, ODD, at, h.tag, h.length, 0)
-            if h.length > left:
-                _fault(s, OVERRUN, at, h.tag, h.length, left)
-                row.span = <uint32_t>left
-                row.flags = CUT
-            stop = behind + row.span
-        if f.kind == PIECES:
-            position[0] = stop
-            return STATUS_OK
-        position[0] = behind
-        return _push(s, row, DATASET, f.explicit, f.big, stop)
-
-    if delimiter and f.kind == SEQUENCE:
-        _fault(s, STRAY, at, h.tag, h.length, 0)
-        position[0] = behind
-        return STATUS_OK
-
-    if f.undefined and (f.kind == PIECES or f.count == 0) and not (s.barren <= at and f.stop <= s.barren_stop):
-        f.pieces = f.kind == PIECES
-        f.kind = SEEK
-        f.sought = at
-        f.last_tag = h.tag
-        return STATUS_OK
-    _lost(s, at, h.tag, position)
-    return STATUS_OK
-
-
-cdef void _lost(Scan *s, uint64_t at, uint32_t tag, uint64_t *position) noexcept nogil:
-    """No item or delimiter at `at`, and nothing to be found by seeking."""
-    cdef Frame *f = s.frames + s.depth
-    _fault(s, NOT_ITEM, at, tag, 0, 0)
-    if f.kind == PIECES:  # nothing says where the rest belongs, so it stays in the value
-        _opener(s).flags |= CUT
-        f.undefined = False
-        position[0] = f.stop
-    elif s.depth == 0:
-        _finish(s, at)
-        position[0] = f.stop
-    else:  # the delimiter was forgotten: go on one level up
-        position[0] = at
-        _close(s, at, True)
-
-
-cdef Status _seek(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t block_stop, uint64_t *position) noexcept nogil:
-    """One step of the search for a delimiter behind something that is no item."""
-    cdef Frame *f = s.frames + s.depth
-    cdef Row *row
-    cdef uint64_t at = position[0], stop = block_stop if block_stop < f.stop else f.stop
-    cdef const uint8_t *end
-    if f.stop - at < 8:
-        s.barren = f.sought
-        s.barren_stop = f.stop
-        f.kind = PIECES if f.pieces else SEQUENCE
-        _lost(s, f.sought, <uint32_t>f.last_tag, position)
-        return STATUS_OK
-    if at < block_start or stop < at + 8:
-        return STATUS_SHORT
-    end = find_end(block + (at - block_start), stop - at, f.big)
-    if end == NULL:
-        position[0] = stop - 7
-        return STATUS_OK
-    at = block_start + <uint64_t>(end - block)
-    _fault(s, BARE, f.sought, f.tag, 0, at - f.sought)
-    row = _opener(s)
-    if f.count == 0:
-        row.flags = (row.flags & ~(WALKED | FRAGMENTS)) | PLAIN
-    position[0] = at + 8
-    _close(s, at + 8, False)
-    return STATUS_OK
-
 
 cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t block_stop) noexcept nogil:
     cdef Frame *f
@@ -172,12 +60,10 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         if s.zeros and f.stop < position + 8:  # to the end of their level
             s.zeros = False
             _fault(s, PADDING, s.zero_start, 0, 0, f.stop - s.zero_start)
-            if s.depth == 0:
-                _finish(s, s.zero_start)
-            position = f.stop
+            position = _leave(s, s.zero_start)
             continue
         if f.kind == SEEK:
-            status = _seek(s, block, block_start, block_stop, &position)
+            status = step_seek(s, block, block_start, block_stop, &position)
             if status != STATUS_OK:
                 return status
             continue
@@ -193,9 +79,7 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         left = f.stop - position
         if left < 8:
             _fault(s, TRAILING, position, 0, 0, left)
-            if s.depth == 0:
-                _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if position < block_start or position >= block_stop:
             return STATUS_SHORT
@@ -215,13 +99,9 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
                 _opener(s).flags |= BIG
         status = view_header(p, <size_t>(at_hand if at_hand < left else left), f.explicit, f.big, &h)
         if status != STATUS_OK:  # eight to eleven bytes where a long header has twelve
-            if s.zeros:
-                s.zeros = False
-                _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
+            _end_zeros(s, position)
             _fault(s, TRAILING, position, h.tag, 0, left)
-            if s.depth == 0:
-                _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if h.tag == 0 and h.length == 0 and h.vr == 0:
             if not s.zeros:
@@ -231,12 +111,10 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
             if position - s.zero_start >= ZERO_RUN:
                 position = f.stop
             continue
-        if s.zeros:
-            if h.tag >> 16 == 0:  # the run is not of whole headers
-                position += 2
-                continue
-            s.zeros = False
-            _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
+        if s.zeros and h.tag >> 16 == 0:  # the run is not of whole headers
+            position += 2
+            continue
+        _end_zeros(s, position)
         if not f.explicit and f.kind == DATASET and h.tag >> 16 != 0xFFFE:
             island = view_island(p, at_hand, left, f.big, f.undefined, &h)
             if island == ISLAND_UNSEEN:
@@ -250,15 +128,14 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         left -= h.size
 
         if h.tag >> 16 == 0xFFFE or f.kind != DATASET:
-            status = _structure(s, &h, &position, left)
+            status = step_structure(s, &h, &position, left)
             if status != STATUS_OK:
                 return status
             continue
 
         # an element
         if h.tag >= s.stop_tag and s.depth == 0 and s.stops:
-            _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if <int64_t>h.tag <= f.last_tag:
             if not f.unordered:
@@ -283,25 +160,15 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         if h.length != UNDEFINED:
             if h.length > s.length_limit:
                 return STATUS_LENGTH
-            if h.length & 1:
-                _fault(s, ODD, position, h.tag, h.length, 0)
-            if h.length > left:
-                _fault(s, OVERRUN, position, h.tag, h.length, left)
-                row.span = <uint32_t>left
-                row.flags = CUT
-            position = value_offset + row.span
-            if opens:
-                position = value_offset
-                status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, f.big and h.vr != VR_UN, f.stop)
-                if status != STATUS_OK:
-                    return status
-            continue
-
+            _bound(s, row, position, left)
+            if not opens:
+                position = value_offset + row.span
+                continue
         big = f.big
-        if h.vr == VR_SQ or ((h.vr == 0 or h.vr == VR_UN) and h.tag != TAG_PIXEL_DATA):
+        if opens or h.vr == VR_SQ or ((h.vr == 0 or h.vr == VR_UN) and h.tag != TAG_PIXEL_DATA):
             status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, big and h.vr != VR_UN, f.stop)
             if status == STATUS_OK:
-                s.frames[s.depth].probe = big and h.vr == VR_UN
+                s.frames[s.depth].probe = big and h.vr == VR_UN and not opens
         else:
             if h.vr != 0 and h.vr != VR_UN and not _may_be_undefined(h.vr):
                 _fault(s, NEVER_UNDEFINED, position, h.tag, h.vr, 0)
