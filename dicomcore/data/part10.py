@@ -134,6 +134,7 @@ _PLAIN = {
     if syntax.explicit and not syntax.big_endian and not syntax.deflated
     for pad in (b"", b"\0")
 }
+# implicit big endian (ACR-NEMA) is read as explicit, of elements without their VR
 _BY_LOOKS = {(True, False): EXPLICIT_LE, (False, False): IMPLICIT_LE, (True, True): EXPLICIT_BE}
 
 
@@ -149,10 +150,10 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
         return _BY_LOOKS.get(looks or (False, False), EXPLICIT_BE)
     if looks is None or looks == (syntax.explicit, syntax.big_endian):
         return syntax
-    found = _BY_LOOKS.get(looks)
-    if found is None or (syntax.explicit and not found.explicit and is_island(source, offset, looks[1])):
+    found, name = _BY_LOOKS.get(looks, EXPLICIT_BE), str(_BY_LOOKS.get(looks, "Implicit VR Big Endian"))
+    if syntax.explicit and not looks[0] and is_island(source, offset, looks[1]):
         return syntax
-    issue = Issue(f"{syntax} is declared, but the data set is {found}", offset, clause="PS3.10 7.1")
+    issue = Issue(f"{syntax} is declared, but the data set is {name}", offset, clause="PS3.10 7.1")
     policy.accept(issue, issues)
     return replace(syntax, explicit=found.explicit, big_endian=found.big_endian)  # the pixel data may be as declared
 
