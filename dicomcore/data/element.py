@@ -13,11 +13,12 @@ from datetime import date, datetime, time
 from typing import Any
 
 from .._core.level import Cell
+from .._core.values import decimals_of
 from ..encoding.arrays import encode_array
 from ..encoding.person_name import PersonName
 from ..encoding.rules import TAKES
 from ..encoding.temporal import moment_text
-from ..encoding.values import DS, IS, MultiValue, decode, empty_value
+from ..encoding.values import DS, IS, MultiValue, decode, empty_value, format_decimal
 from ..errors import DicomError, InvalidValue
 from ..vocab.dictionary import lookup
 from ..vocab.tag import Tag, format_tag, is_private, is_private_creator, parse_tag
@@ -134,6 +135,8 @@ def _coerced(vr: str, value: Any) -> Any:
     convert = _COERCE[code]
     if code == "DS" and type(value) is MultiValue and (twin := value.twin()) is not None:
         return twin
+    if code == "DS" and isinstance(value, (list, tuple)) and (many := decimals_of(value, format_decimal)) is not None:
+        return many
     if getattr(value, "ndim", 0) and (code in _STRING_NUMBERS or code in _BINARY_NUMBERS):
         if code in _STRING_NUMBERS:  # as it will be written, and compiled both ways
             return decode(code, encode_array(code, value), False, ())
