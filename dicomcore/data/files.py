@@ -21,6 +21,7 @@ from ..encoding.stream import Inflater, StreamEnded, StreamSource
 from ..encoding.writer import Lengths
 from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.dictionary import keyword_for_tag
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -167,9 +168,12 @@ def save_as(
     lengths: Lengths | None = None,
     group_lengths: bool | None = None,
     conform: bool = False,
+    enforce_file_format: bool = True,
 ) -> None:
     """Write a Part 10 file, or to anything with a ``write`` method. The data set goes on from where it was read.
 
+    EncodingError for a new data set without SOP Class or Instance UID, which a file must name (PS3.10 7.1), but not
+    with ``enforce_file_format=False``. One that was read without them is written so, which is told in ``ds.issues``.
     A file saved over its own source is re-opened in place, and items and sequences that were handed out stay good.
     A file that is replaced keeps its permissions; a symbolic link stays one, and what it leads to is replaced.
     FileExistsError with ``replace=False`` when the name is taken. ``lengths`` ("defined", "undefined") and
@@ -185,7 +189,7 @@ def save_as(
     chunks = encode_dataset(written, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
     deflates = transfer_syntax(uid).deflated and not is_copy
     views = iter_deflated(chunks) if deflates else iter_bytes(chunks)
-    head = encode_head(written, uid)
+    head = encode_head(written, uid, enforce_file_format)
     if hasattr(path, "write"):
         path.write(head)
         for view in views:
@@ -248,7 +252,7 @@ def _rebase(dataset: Dataset, fresh: Dataset) -> None:
     object.__setattr__(dataset, "_sequences", touched)
 
 
-def encode_head(dataset: Dataset, uid: str) -> bytes:
+def encode_head(dataset: Dataset, uid: str, enforce_file_format: bool = True) -> bytes:
     """Preamble, prefix and meta group: as they were read when they still say the truth, else made anew."""
     origin = dataset._origin
     layout = origin.file.layout if origin is not None and origin.parent is None else None
@@ -270,6 +274,7 @@ def encode_head(dataset: Dataset, uid: str) -> bytes:
     for own, tag in _UIDS:
         if value := dataset._value(tag, None):
             written._assign(own, str(value))
+    _check_head(dataset, written, enforce_file_format)
     written.TransferSyntaxUID = uid
     written.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     written.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
@@ -277,6 +282,25 @@ def encode_head(dataset: Dataset, uid: str) -> bytes:
     written = Dataset()
     written.FileMetaInformationGroupLength = len(group)
     return b"".join((preamble, b"DICM", encode_group(written), group))
+
+
+def _check_head(dataset: Dataset, meta: Dataset, enforced: bool) -> None:
+    """A file must name its SOP Class and Instance; one that was read without them may go on, and that is told."""
+    for tag, own in _UIDS:
+        if meta._value(tag, None):
+            continue
+        message, path = f"the file is written without {element_name(tag)}", format_tag(tag)
+        if dataset._origin is None and enforced:
+            keyword = keyword_for_tag(own)
+            raise EncodingError(
+                f"the data set has no {keyword} {format_tag(own)}, which a file must name",
+                path=path,
+                clause="PS3.10 7.1",
+                hint=f"set {keyword} or file_meta.{keyword_for_tag(tag)}; or give enforce_file_format=False",
+            )
+        issue = Issue(message, None, path, "PS3.10 7.1")
+        if dataset._origin is not None and enforced:
+            dataset._origin.report(issue)
 
 
 def freeze(dataset: Dataset) -> tuple[bytes, str, tuple[str, ...], bytes | None]:

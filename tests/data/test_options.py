@@ -248,3 +248,28 @@ def test_streaming_output_and_atomic_files(tmp_path: Path) -> None:
         broken.save_as(source)
     assert source.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["big.dcm"]
+
+
+def test_a_file_names_its_sop_class_and_instance() -> None:
+    """PS3.10 7.1: a new one must, one that was read without may go on and is told; nothing is written silently."""
+    ds = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        with pytest.raises(EncodingError, match=f"no {keyword}") as caught:
+            ds.save_as(io.BytesIO())
+        assert caught.value.clause == "PS3.10 7.1"
+        ds.update({keyword: "1.2.3"})
+    meta = dcmread(saved(ds, EXPLICIT_LE.uid)).file_meta
+    assert meta.MediaStorageSOPClassUID == meta.MediaStorageSOPInstanceUID == "1.2.3"
+    named = Dataset()
+    named.file_meta = Dataset({"MediaStorageSOPClassUID": "1.2", "MediaStorageSOPInstanceUID": "1.3"})
+    assert dcmread(saved(named, EXPLICIT_LE.uid)).file_meta.MediaStorageSOPInstanceUID == "1.3"
+    data = saved(Dataset({"PatientID": "1"}), EXPLICIT_LE.uid, enforce_file_format=False)
+    assert "MediaStorageSOPClassUID" not in dcmread(data).file_meta
+    read = dcmread(data)
+    assert saved(read, EXPLICIT_LE.uid) == data  # as it stands
+    assert read.issues == []
+    read.PatientID = "2"
+    assert dcmread(saved(read, IMPLICIT_LE.uid)).PatientID == "2"
+    assert [issue.path for issue in read.issues] == ["(0002,0002)", "(0002,0003)"]
+    saved(read, IMPLICIT_LE.uid)
+    assert len(read.issues) == 2
