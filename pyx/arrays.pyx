@@ -115,15 +115,6 @@ cdef Py_ssize_t _count(const uint8_t *text, Py_ssize_t *length) noexcept nogil:
     return count
 
 
-def count_values(const uint8_t[::1] text not None) -> tuple:
-    """(values, bytes without the padding behind them) of a value field of text."""
-    cdef Py_ssize_t count = 0, length = text.shape[0]
-    if length:
-        with nogil:
-            count = _count(&text[0], &length)
-    return count, length
-
-
 def read_decimals(const uint8_t[::1] text not None, double[::1] out not None, Py_ssize_t count, Py_ssize_t start,
                   bint words=False) -> tuple:
     """Values from byte ``start`` on into ``out[count:]``: (count, where it stopped, or -1 at the end).
@@ -150,6 +141,32 @@ def read_integers(const uint8_t[::1] text not None, int64_t[::1] out not None, P
     return count, stopped if stopped < 0 else start + stopped
 
 
+def read_text(const uint8_t[::1] text not None, bint decimal, make) -> tuple:
+    """A whole value field: (array of ``make(count, type)``, values read, where that stopped or -1)."""
+    cdef Py_ssize_t total = 0, count = 0, stopped = -1, length = text.shape[0]
+    cdef double[::1] decimals
+    cdef int64_t[::1] integers
+    if length:
+        total = _count(&text[0], &length)
+    if decimal:
+        array = make(total, float)
+        if total:
+            decimals = array
+            total = decimals.shape[0]
+            with nogil:
+                stopped = _read_decimals(
+                    dc_best_reader(False), &text[0], &text[0], &text[0] + length, &decimals[0], &count, total
+                )
+    else:
+        array = make(total, "i8")
+        if total:
+            integers = array
+            total = integers.shape[0]
+            with nogil:
+                stopped = _read_integers(&text[0], &text[0] + length, &integers[0], &count, total)
+    return array, count, stopped
+
+
 cdef int _check_fields(Py_ssize_t size, const int64_t[::1] offsets, const int64_t[::1] lengths, Py_ssize_t wanted) except -1:
     cdef Py_ssize_t i
     if offsets.shape[0] != lengths.shape[0] or offsets.shape[0] != wanted:
@@ -162,7 +179,7 @@ cdef int _check_fields(Py_ssize_t size, const int64_t[::1] offsets, const int64_
 
 def count_fields(const uint8_t[::1] block not None, const int64_t[::1] offsets not None, int64_t[::1] lengths not None,
                  int64_t[::1] counts not None) -> int:
-    """`count_values` of fields of a block, into ``counts`` and ``lengths``; the sum of the counts."""
+    """How many values each field of a block holds, into ``counts``; ``lengths`` become those without padding; the sum."""
     cdef Py_ssize_t i, length, total = 0
     _check_fields(block.shape[0], offsets, lengths, counts.shape[0])
     with nogil:

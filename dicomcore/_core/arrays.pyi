@@ -1,12 +1,15 @@
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
-def count_values(text: bytes | memoryview) -> tuple[int, int]: ...
 def read_decimals(
     text: bytes | memoryview, out: NDArray[Any], count: int, start: int, words: bool = False
 ) -> tuple[int, int]: ...
 def read_integers(text: bytes | memoryview, out: NDArray[Any], count: int, start: int) -> tuple[int, int]: ...
+def read_text(
+    text: bytes | memoryview, decimal: bool, make: Callable[..., NDArray[Any]]
+) -> tuple[NDArray[Any], int, int]: ...
 def count_fields(
     block: bytes | memoryview, offsets: NDArray[Any], lengths: NDArray[Any], counts: NDArray[Any]
 ) -> int: ...

@@ -40,7 +40,10 @@ def as_array(dataset: Dataset, key: Any) -> NDArray[Any]:
     row = origin.index.find(tag) if origin is not None and tag not in dataset._edits else -1
     if origin is None or row < 0:
         return _edited(dataset, tag, key)
-    vr = origin.vr(row, tag)
+    code = origin.index.vr_at(row)
+    vr = PLAIN_VRS.get(code) if code else _DICTIONARY.get(tag)
+    if vr is None or vr not in ARRAY_TYPES:  # other attributes may tell
+        vr = origin.vr(row, tag)
     try:
         return decode_array(vr, origin.raw(row), origin.big_endian)
     except EncodingError as error:

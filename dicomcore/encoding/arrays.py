@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from .._core.arrays import (
     count_fields,
-    count_values,
     join_fields,
     read_decimals,
     read_fields,
     read_integers,
+    read_text,
     write_decimals,
     write_integers,
 )
@@ -56,16 +56,11 @@ def decode_array(vr: str, raw: bytes | memoryview, big_endian: bool = False) -> 
 
 
 def _decode_text(vr: str, raw: bytes | memoryview) -> NDArray[Any]:
-    total, length = count_values(raw)
-    values: NDArray[Any] = np.empty(total, ARRAY_TYPES[vr])
-    if not total:
-        return values
-    read, convert = (read_decimals, float) if vr == "DS" else (read_integers, int)
-    field = memoryview(raw)[:length]
-    count, at = read(field, values, 0, 0)
+    values, count, at = read_text(raw, vr == "DS", np.empty)
     if at < 0:
         return values
-    text = bytes(field)
+    read, convert = (read_decimals, float) if vr == "DS" else (read_integers, int)
+    text = bytes(raw).rstrip(b" \0")
     while at >= 0:  # one that the kernel leaves: more digits than a word holds, or no number at all
         stop = text.find(b"\\", at)
         one = text[at : stop if stop >= 0 else len(text)]
