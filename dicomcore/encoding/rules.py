@@ -41,16 +41,16 @@ TAKES: Mapping[str, str] = MappingProxyType(
         "FL": "numbers in the range of 32-bit floating point",
         "IS": "integers from -2147483648 to 2147483647 in at most 12 characters",
         "LO": "text of at most 64 characters without control characters",
-        "LT": "one text of at most 10240 characters",
+        "LT": "one text of at most 10240 characters, of control characters TAB, LF, FF, CR",
         "PN": "names of at most 3 component groups, each of at most 64 characters and 5 components",
         "SH": "text of at most 16 characters without control characters",
         "SQ": "a list of Datasets",
-        "ST": "one text of at most 1024 characters",
+        "ST": "one text of at most 1024 characters, of control characters TAB, LF, FF, CR",
         "TM": "times as HHMMSS.FFFFFF",
         "UC": "text without control characters",
         "UI": "text of at most 64 digits and dots, no component with a leading zero",
         "UR": "one URI of the characters of RFC 3986",
-        "UT": "one text",
+        "UT": "one text, of control characters TAB, LF, FF, CR",
         **{vr: _range(vr) for vr in _INTEGERS},
         **{vr: "bytes" for vr in VRS if vr[0] == "O" or vr == "UN"},
     }
@@ -64,7 +64,7 @@ _URI = re.compile(r"[!#-;=?-\[\]_a-z~]* *")
 _TITLE = re.compile(r"[ -\[\]-~]*")
 _LINE = re.compile(r"[^\x00-\x1a\x1c-\x1f\x7f]*")  # ESC belongs to code extensions
 _TEXT = re.compile(r"[^\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]*")
-_OLD = re.compile(r"[.:]\d\d[.:]")
+_OLD = re.compile(r"[.:]\d\d[.:]|^\d\d:\d\d")
 _LENGTHS: Mapping[str, int] = MappingProxyType(
     {"AE": 16, "CS": 16, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "LT": 10240, "SH": 16, "ST": 1024, "TM": 14, "UI": 64}
 )

@@ -181,8 +181,9 @@ def _many(value: Any, pair: bool = False) -> Iterable[Any]:
         value = value.tolist()
     if isinstance(value, (str, int, float, Decimal)) or not isinstance(value, Iterable):
         return (value,)
-    if pair and isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int) and 0 <= one <= 0xFFFF for one in value):
-        return (value,)
+    if pair and isinstance(value, tuple) and len(value) == 2:
+        is_pair = all(isinstance(one, int) and 0 <= one <= 0xFFFF for one in value)
+        return (value,) if is_pair else value
     return value
 
 
