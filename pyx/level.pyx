@@ -15,7 +15,6 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_FromUnsignedLong
 from cpython.object cimport PyObject, PyObject_GenericGetAttr
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy, memmove
 from decimal cimport dc_decimal, parse_decimal, write_decimal
 from row cimport CUT, DELIMITED, FRAGMENTS, PLAIN, WALKED, Row, end_of, value_offset_of
@@ -354,6 +353,16 @@ cdef class Level:
     @_sequences.setter
     def _sequences(self, dict sequences) -> None:
         self.sequences = sequences
+
+    def _store(self, Cell element not None) -> None:
+        """Make it an edit of this level; what was read under its tag is forgotten."""
+        tag = PyLong_FromUnsignedLong(element.number)
+        if self.edits is None:
+            self.edits = {}
+        self.edits[tag] = element
+        element._owner = self
+        if self.sequences is not None:
+            self.sequences.pop(tag, None)
 
     cdef inline bint is_edited(self) noexcept:
         return self.edits is not None and PyDict_Size(self.edits) != 0

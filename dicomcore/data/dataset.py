@@ -231,12 +231,6 @@ class Dataset(Level, Convertible):
             vr = dictionary_vr(tag, self._context()) or "UN"
         self._store(Element._of(self, tag, vr, coerce(vr, value, tag)))
 
-    def _store(self, element: Element) -> None:
-        tag = int(element.tag)
-        self._edits[tag] = element
-        element._owner = self
-        self._sequences.pop(tag, None)
-
     def _remove(self, tag: int) -> bool:
         origin = self._origin
         if origin is not None and origin.index.find(tag) >= 0:
