@@ -98,12 +98,25 @@ def contours() -> Contest:
             for region in dcmread(data).ROIContourSequence:
                 region.ContourSequence.as_arrays("ContourData")
 
+    def singly() -> None:
+        from dicomcore import dcmread
+
+        for _ in range(count):
+            for region in dcmread(data).ROIContourSequence:
+                for contour in region.ContourSequence:
+                    contour.as_array("ContourData")
+
     return Contest(
         "values-contours",
         f"Open an RT Structure Set of {len(data) / 1e6:.1f} MB, every contour's points as an array of doubles",
         "objects",
         count,
-        {OWN: plain(own), "DCMTK in C++": _dcmtk("contours", data, count)},
+        {
+            OWN: plain(own),
+            "one by one": plain(singly),
+            "DCMTK in C++": _dcmtk("contours", data, count),
+            "DCMTK's text, a loop by hand": _dcmtk("by-hand", data, count),
+        },
         unit_bytes=len(data),
         goals={"DCMTK in C++": 5},
     )
