@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import pydicom
@@ -268,3 +269,42 @@ def test_pydicom_sees_the_same(way: str, name: str) -> None:
     found = compare(dcmread(odd), theirs(io.BytesIO(odd)))
     # zeros are no elements; of 8-bit pixel data that came as UN we keep the VR of implicit data (PS3.5 A.1)
     assert [line for line in found if line != " tags ['0x0']" and "VR OW OB" not in line] == []
+
+
+TEXTS = {"": "Äö", "ISO_IR 100": "Äö", "ISO_IR 144": "Люк", "ISO_IR 192": "Äö山"}
+CODECS = {"": "latin1", "ISO_IR 100": "latin1", "ISO_IR 144": "iso8859_5", "ISO_IR 192": "utf8"}
+CREATORS = ("", "GEMS_ACQU_01", "SIEMENS CSA HEADER")
+
+
+def level(
+    charset: str | None, inherited: str, signed: int | None, creator: str, items: list[Node] | None
+) -> list[Node]:
+    """What decides how an element reads, each there or not, and elements that depend on it."""
+    effective = inherited if charset is None else charset
+    text = TEXTS[effective].encode(CODECS[effective])
+    nodes = [Node(0x00100010, "PN", text + b" " * (len(text) % 2)), Node(0x00280106, "US", b"\xff\xff")]
+    if charset is not None:
+        nodes.append(Node(0x00080005, "CS", charset.encode()))
+    if signed is not None:
+        nodes.append(Node(0x00280103, "US", bytes([signed, 0])))
+    if creator:
+        nodes += [Node(0x00190010, "LO", creator.encode()), Node(0x00191002, "SL", b"\1\0\0\0")]
+    if items is not None:
+        nodes.append(Node(0x00081140, "SQ", items=[items]))
+    return sorted(nodes, key=lambda node: node.tag)
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+@pytest.mark.parametrize("outer", [None, "ISO_IR 100", "ISO_IR 192"])
+@pytest.mark.parametrize("inner", [None, "", "ISO_IR 144", "ISO_IR 192"])
+def test_what_items_inherit(explicit: bool, outer: str | None, inner: str | None) -> None:
+    for signed, within, creator, other in product((None, 0, 1), (None, 0, 1), CREATORS, CREATORS):
+        items = level(inner, outer or "", within, other, None)
+        nodes = level(outer, "", signed, creator, items)
+        data = meta(SYNTAXES[explicit, False]) + Way(explicit).encode(nodes)
+        dataset = dcmread(data)
+        effective = (outer or "") if inner is None else inner
+        assert str(dataset.ReferencedImageSequence[0].PatientName) == TEXTS[effective]
+        found = compare(dataset, theirs(io.BytesIO(data)))
+        # where Pixel Representation is nowhere, pydicom leaves the choice open
+        assert [line for line in found if "ambiguous" not in line] == []
