@@ -29,7 +29,7 @@ lint: $(VENV)/.dev $(VENV)/.kernels  ## ruff and mypy --strict
 unit: $(VENV)/.dev $(VENV)/.kernels  ## every test, in the source tree
 	$(BIN)/pytest -q --durations=8
 
-sanitize: $(VENV)/.dev  ## the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(VENV)/.dev  ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	bash .ci/sanitize $(BIN)/python
 
 wheel: $(VENV)/.dev  ## build sdist and wheel; test the wheel away from the source tree

@@ -96,6 +96,13 @@ def contours() -> Contest:
 
         for _ in range(count):
             for region in dcmread(data).ROIContourSequence:
+                region.ContourSequence.as_arrays("ContourData")
+
+    def singly() -> None:
+        from dicomcore import dcmread
+
+        for _ in range(count):
+            for region in dcmread(data).ROIContourSequence:
                 for contour in region.ContourSequence:
                     contour.as_array("ContourData")
 
@@ -104,7 +111,12 @@ def contours() -> Contest:
         f"Open an RT Structure Set of {len(data) / 1e6:.1f} MB, every contour's points as an array of doubles",
         "objects",
         count,
-        {OWN: plain(own), "DCMTK in C++": _dcmtk("contours", data, count)},
+        {
+            OWN: plain(own),
+            "one by one": plain(singly),
+            "DCMTK in C++": _dcmtk("contours", data, count),
+            "DCMTK's text, a loop by hand": _dcmtk("by-hand", data, count),
+        },
         unit_bytes=len(data),
         goals={"DCMTK in C++": 5},
     )
@@ -191,9 +203,93 @@ def _encode(name: str, title: str, data: bytes, count: int) -> Contest:
 
         yield run
 
-    entrants: Entrants = {OWN: own, "pydicom": pydicom, "DCMTK in C++": _dcmtk("encode", data, count)}
-    goals = {"DCMTK in C++": 2}
+    @contextmanager
+    def sdl() -> Iterator[Run]:
+        from dicomcore import dcmread
+
+        library = _dicomsdl()
+
+        def fill(made: Any, source: Any) -> Any:
+            """From value fields, for its numbers would be written shorter than those of the others."""
+            for element in source:
+                added = made.addDataElement(int(element.tag), getattr(library.VR, element.VR))
+                if element.VR == "SQ":
+                    items = added.toSequence()
+                    for item in element.value:
+                        fill(items.addDataSet(), item)
+                else:
+                    added.fromBytes(bytes(source.view(element.tag)))
+            return made
+
+        made = fill(library.DataSet(), dcmread(data))
+        if dcmread(made.saveToMemory()).to_bytes(EXPLICIT) != dcmread(data).to_bytes(EXPLICIT):
+            raise Missing("a dicomsdl that writes what it was given")
+
+        def run() -> None:
+            for _ in range(count):
+                made.saveToMemory()
+
+        yield run
+
+    # What each holds is its own affair: pydicom values, DCMTK and dicomsdl value fields, we values and fields of lists.
+    entrants: Entrants = {
+        OWN: own,
+        "pydicom": pydicom,
+        "dicomsdl (value fields, to memory)": sdl,
+        "DCMTK in C++": _dcmtk("encode", data, count),
+    }
+    goals = {"dicomsdl (value fields, to memory)": 2, "DCMTK in C++": 2}
     return Contest(name, title, "objects", count, entrants, unit_bytes=len(data), rounds=3, goals=goals)
+
+
+def _from_lists() -> Contest:
+    """What a planning program does: contours of plain Python numbers are assigned, then the object is encoded."""
+    data, count = structure_set(), 1
+
+    def lists(source: Any) -> list[list[float]]:
+        return [
+            list(map(float, contour.ContourData))
+            for region in source.ROIContourSequence
+            for contour in region.ContourSequence
+        ]
+
+    def program(library: Any, encode: Callable[[Any], object]) -> Callable[[], AbstractContextManager[Run]]:
+        @contextmanager
+        def entrant() -> Iterator[Run]:
+            from dicomcore import dcmread
+
+            numbers = lists(dcmread(data))
+
+            def run() -> None:
+                made = library.Dataset()
+                made.ContourSequence = items = []
+                for points in numbers:
+                    item = library.Dataset()
+                    item.ContourGeometricType = "CLOSED_PLANAR"
+                    item.NumberOfContourPoints = len(points) // 3
+                    item.ContourData = points
+                    items.append(item)
+                made.ContourSequence = items
+                encode(made)
+
+            yield run
+
+        return entrant
+
+    import dicomcore
+
+    def pydicom() -> AbstractContextManager[Run]:
+        import pydicom as library
+
+        def encode(made: Any) -> None:
+            library.dcmwrite(BytesIO(), made, implicit_vr=False, little_endian=True, force_encoding=True)
+
+        return program(library, encode)()
+
+    own = program(dicomcore, lambda made: made.to_bytes(EXPLICIT))
+    entrants: Entrants = {OWN: own, "pydicom": pydicom}
+    title = f"Assign the contours of {len(data) / 1e6:.1f} MB from lists of floats, and encode"
+    return Contest("values-encode-lists", title, "objects", count, entrants, rounds=3)
 
 
 def enhanced_open() -> Contest:
@@ -276,5 +372,6 @@ def contests() -> Iterable[Contest]:
     yield _text(True)
     for name, title, data, count in objects:
         yield _encode(f"values-encode-{name}", f"Encode {title} whose every element was assigned", data, count)
+    yield _from_lists()
     yield enhanced_open()
     yield memory()

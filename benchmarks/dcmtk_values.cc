@@ -1,5 +1,6 @@
 // DCMTK's own best at the questions of bench_values.py. usage: dcmtk_values QUESTION FILE COUNT; prints wall and CPU seconds.
-//   contours  open the file from memory and get the points of every contour as doubles
+//   contours  open the file from memory and get the points of every contour as doubles, as DCMTK offers them
+//   by-hand   the same by a loop over the text with DCMTK's atof, which is faster and checks nothing
 //   values    open it and get every value of every element, numbers as numbers
 //   encode    write an object whose every element was put anew, Explicit VR Little Endian
 
@@ -29,10 +30,19 @@ static void read(DcmFileFormat &object, const std::vector<char> &data) {
     object.transferEnd();
 }
 
-static void contours(DcmDataset &dataset) {
+static void by_hand(DcmElement *element, OFVector<Float64> &values) {
+    char *text = NULL;
+    if (element->getString(text).bad()) std::exit(1);
+    while (text != NULL) {
+        values.push_back(OFStandard::atof(text));
+        text = std::strchr(text, '\\');
+        if (text != NULL) ++text;
+    }
+}
+
+static void contours(DcmDataset &dataset, bool by_itself) {
     DcmSequenceOfItems *regions = NULL;
     if (dataset.findAndGetSequence(DCM_ROIContourSequence, regions).bad()) std::exit(1);
-    std::vector<Float64> points;
     for (unsigned long i = 0; i < regions->card(); ++i) {
         DcmSequenceOfItems *list = NULL;
         if (regions->getItem(i)->findAndGetSequence(DCM_ContourSequence, list).bad()) continue;
@@ -41,7 +51,8 @@ static void contours(DcmDataset &dataset) {
             DcmElement *element = NULL;
             if (static_cast<DcmItem *>(item)->findAndGetElement(DCM_ContourData, element).bad()) std::exit(1);
             OFVector<Float64> values;
-            if (static_cast<DcmDecimalString *>(element)->getFloat64Vector(values).bad()) std::exit(1);
+            if (!by_itself) by_hand(element, values);
+            else if (static_cast<DcmDecimalString *>(element)->getFloat64Vector(values).bad()) std::exit(1);
             sum += values.back();
         }
     }
@@ -120,7 +131,8 @@ int main(int argc, char **argv) {
         }
         DcmFileFormat object;
         read(object, data);
-        if (std::strcmp(argv[1], "contours") == 0) contours(*object.getDataset());
+        if (std::strcmp(argv[1], "contours") == 0) contours(*object.getDataset(), true);
+        else if (std::strcmp(argv[1], "by-hand") == 0) contours(*object.getDataset(), false);
         else values(*object.getDataset());
     }
     const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;

@@ -15,7 +15,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .data.dataset import Dataset
     from .data.element import Element
-    from .data.files import dcmread
+    from .data.files import dcmread, dcmwrite
     from .data.fileset import FileSet
     from .data.part10 import read_header
     from .data.paths import diff, walk
@@ -44,6 +44,7 @@ __all__ = [
     "VerificationSCP",
     "__version__",
     "dcmread",
+    "dcmwrite",
     "diff",
     "new_uid",
     "read_header",
@@ -66,6 +67,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "UID": "dicomcore.vocab.uids",
         "VerificationSCP": "dicomcore.services.verification",
         "dcmread": "dicomcore.data.files",
+        "dcmwrite": "dicomcore.data.files",
         "diff": "dicomcore.data.paths",
         "new_uid": "dicomcore.vocab.uids",
         "read_header": "dicomcore.data.part10",

@@ -14,6 +14,7 @@ __all__ = [
     "AssociationRejected",
     "DicomError",
     "EncodingError",
+    "InvalidValue",
     "Issue",
     "LimitExceeded",
     "LocalProtocolError",
@@ -58,6 +59,10 @@ class DicomError(Exception):
 
 class EncodingError(DicomError, ValueError):
     """Bytes that PS3.5 or PS3.10 do not allow, or a value that cannot be encoded."""
+
+
+class InvalidValue(EncodingError, TypeError):
+    """A Python value that no reading of its VR could give; as often as a wrong value it is a wrong type."""
 
 
 class SourceChanged(EncodingError):
@@ -106,12 +111,17 @@ class PixelError(DicomError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """A fault that lenient reading passed over: what, where, and the clause that it breaks."""
+    """A fault that lenient reading passed over: what, where, and the clause that it breaks.
+
+    ``is_broken``: not a matter of form. The structure ends or goes wrong there, so that something is missing or could
+    not be told apart, as in a truncated file.
+    """
 
     message: str
     offset: int | None = None
     path: str | None = None
     clause: str | None = None
+    is_broken: bool = False
 
     def __str__(self) -> str:
         return str(DicomError(self.message, offset=self.offset, path=self.path, clause=self.clause))

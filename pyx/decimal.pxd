@@ -1,6 +1,7 @@
 # Header only. Decimal strings (PS3.5 6.2, DS) to doubles and back, exactly: a decimal of at most 2^53 over a power of ten
 # of at most 22 is one correctly rounded division, and a double times a power of five is an integer of 128 bits.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -9,6 +10,7 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
     typedef struct { PyFloatObject number; PyObject *text; uint32_t start, stop; } dc_decimal;  /* DS of values.pyx */
+    typedef struct { PyListObject list; void *methods; PyObject *owner, *field; } dc_many;  /* and MultiValue */
     static const double dc_powers[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
                                          1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
@@ -49,6 +51,8 @@ cdef extern from *:
         void *text
         uint32_t start
         uint32_t stop
+    ctypedef struct dc_many:
+        PyObject *field
     const double *dc_powers
     const uint64_t *dc_tens
     int dc_digits(const uint8_t *at, uint64_t *number) noexcept nogil

@@ -1,10 +1,49 @@
 # Included by level.pyx: the encoder of data sets whose elements were assigned (PS3.5 sections 6.2, 7.1, 7.5).
+#
+# One pass into one buffer, lengths filled in behind. What that costs is fetching objects that lie all over the memory,
+# so they are asked for ahead, breadth first, a batch of items at a time (`warm`).
+
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_CLEAR, Py_XDECREF
+from decimal cimport dc_many, write_integer
 
 cdef extern from "Python.h":
+    """
+    #define dc_set_size(bytes, size) Py_SET_SIZE((PyVarObject *)(bytes), size)
+    #if defined(__GNUC__) && !defined(PYPY_VERSION)
+    #define dc_fetch(at) __builtin_prefetch((const char *)(at))
+    #define dc_entries(dict) ((const char *)((PyDictObject *)(dict))->ma_keys)
+    #define dc_slots(list) ((const char *)((PyListObject *)(list))->ob_item)
+    #else
+    #define dc_fetch(at) ((void)(at))
+    #define dc_entries(dict) ((const char *)(dict))
+    #define dc_slots(list) ((const char *)(list))
+    #endif
+    """
+    void dc_fetch(const void *at) noexcept
+    const char *dc_entries(PyObject *dict) noexcept
+    const char *dc_slots(PyObject *list) noexcept
+    PyTypeObject *Py_TYPE(PyObject *one) noexcept
+    void Py_SET_SIZE "dc_set_size"(PyObject *one, Py_ssize_t size) noexcept
+    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
+    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    int _next "PyDict_Next"(PyObject *dict, Py_ssize_t *at, PyObject **key, PyObject **value) noexcept
+    Py_ssize_t _list_size "PyList_GET_SIZE"(PyObject *list) noexcept
+    PyObject *_list_item "PyList_GET_ITEM"(PyObject *list, Py_ssize_t at) noexcept
+    bint _is_text "PyUnicode_Check"(PyObject *one) noexcept
+    const char *_text_of "(const char *)PyUnicode_DATA"(PyObject *text) noexcept
     bint PyUnicode_Check(object text)
+    bint PyUnicode_CheckExact(object text)
     bint PyUnicode_IS_ASCII(object text)
     const char *PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+
+cdef enum:
+    WIDE = 512  # objects of a kind that are fetched together
+    BATCH = 8  # items of a sequence
+    DEEPEST = 64
+    STEEP = 1 << 20  # bytes up to which the buffer doubles
+    PIXEL_DATA = 0x7FE00010
 
 cdef enum Kind:
     LEFT = 0  # to Python
@@ -43,26 +82,30 @@ cdef class Encoder:
     ``left(tag, element, levels)`` encodes what is left to Python, and answers chunks.
     """
 
-    cdef uint8_t *out
+    cdef uint8_t *out  # of the bytes object that is being filled
+    cdef PyObject *filled
     cdef size_t length
     cdef size_t room
     cdef bint explicit
+    cdef bint warmed  # everything below is fetched already
     cdef int depth_limit
+    cdef int depth
     cdef size_t bulk_length
     cdef object left
     cdef list chunks
-    cdef list levels
+    cdef PyObject *levels[DEEPEST + 1]  # that are being written, outermost first
+    cdef PyObject *wave[WIDE]
+    cdef PyObject *cells[WIDE]
 
     def __init__(self, bint explicit, int depth_limit, size_t bulk_length, left) -> None:
         self.explicit = explicit
-        self.depth_limit = min(depth_limit, 64)
+        self.depth_limit = min(depth_limit, DEEPEST)
         self.bulk_length = bulk_length
         self.left = left
         self.chunks = []
-        self.levels = []
 
     def __dealloc__(self):
-        free(self.out)
+        Py_XDECREF(self.filled)
 
     def encode(self, Level level not None) -> list:
         self.write_level(level)
@@ -71,20 +114,28 @@ cdef class Encoder:
 
     cdef int flush(self) except -1:
         if self.length:
-            self.chunks.append(PyBytes_FromStringAndSize(<char *>self.out, self.length))
-            self.length = 0
+            if self.room - self.length > self.length >> 3:
+                _PyBytes_Resize(&self.filled, <Py_ssize_t>self.length)
+            else:  # a little room is left behind: the next buffer then finds this one's pages, and no system call is made
+                Py_SET_SIZE(self.filled, <Py_ssize_t>self.length)
+                self.out[self.length] = 0
+            self.chunks.append(<object>self.filled)
+            Py_CLEAR(self.filled)
+            self.out = NULL
+            self.length = self.room = 0
         return 0
 
     cdef int grow(self, size_t more) except -1:
-        cdef size_t room
-        cdef uint8_t *grown
-        if self.length + more <= self.room:
+        cdef size_t room = self.length + more
+        if room <= self.room:
             return 0
-        room = max(2 * self.room, self.length + more + 4096)
-        grown = <uint8_t *>realloc(self.out, room)
-        if grown == NULL:
-            raise MemoryError
-        self.out = grown
+        room = max(room + 4096, self.room + (self.room if self.room < STEEP else self.room >> 3))
+        self.room = 0
+        if self.filled == NULL:
+            self.filled = PyBytes_New(NULL, <Py_ssize_t>room)
+        else:
+            _PyBytes_Resize(&self.filled, <Py_ssize_t>room)
+        self.out = <uint8_t *>PyBytes_AS_STRING(<object>self.filled)
         self.room = room
         return 0
 
@@ -97,63 +148,69 @@ cdef class Encoder:
         return 0
 
     cdef int write_level(self, Level level) except -1:
-        cdef size_t start = self.length
         cdef int64_t last = -1
+        cdef size_t start = self.length
         cdef Py_ssize_t at = 0
         cdef PyObject *key
         cdef PyObject *value
-        if level.edits is None:
+        cdef bint checked = False
+        cdef dict edits = level.edits
+        if edits is None:
             return 0
-        self.levels.append(level)
-        while PyDict_Next(level.edits, &at, &key, &value):  # in the order of assignment, which mostly is that of the tags
+        self.levels[self.depth] = <PyObject *>level
+        self.depth += 1
+        while PyDict_Next(edits, &at, &key, &value):  # in the order of assignment, which mostly is that of the tags
             if value == <PyObject *>None:
                 continue
-            if (<Cell><object>value).number <= last:
+            if not is_cell(value) or (<Cell>value).number <= last:
                 break
-            last = (<Cell><object>value).number
-            self.write(<Cell><object>value)
+            if not checked and Py_TYPE(<PyObject *>(<Cell>value).held) == <PyTypeObject *>_sequence:
+                if not in_order(edits):  # before anything below is written, or each level would double the work
+                    break
+                checked = True
+            last = (<Cell>value).number
+            self.write(<Cell>value)
         else:
-            self.levels.pop()
+            self.depth -= 1
             return 0
         self.length = start
-        if len(self.levels) == 1:
+        if self.depth == 1:
             self.chunks.clear()
-        for tag in sorted(level.edits):
-            element = level.edits[tag]
+            self.length = 0
+        for tag in sorted(edits):
+            element = edits[tag]
             if element is not None:
                 self.write(<Cell?>element)
-        self.levels.pop()
+        self.depth -= 1
         return 0
 
     cdef int write(self, Cell cell) except -1:
-        cdef Form form
-        cdef str vr
+        cdef const Form *form
         cdef const char *letters
         cdef uint32_t tag = cell.number, length
         cdef uint16_t words[2]
         cdef size_t start = self.length, header = 8
-        vr = cell.VR
-        if PyUnicode_GET_LENGTH(vr) != 2 or not PyUnicode_IS_ASCII(vr):
+        if not PyUnicode_CheckExact(cell.VR) or PyUnicode_GET_LENGTH(cell.VR) != 2 or not PyUnicode_IS_ASCII(cell.VR):
             return self.leave(cell)
-        letters = PyUnicode_DATA(vr)
-        form = _forms[(letters[0] & 31) << 5 | letters[1] & 31]
+        letters = PyUnicode_DATA(cell.VR)
+        form = _forms + ((letters[0] & 31) << 5 | letters[1] & 31)
+        if form.kind == LEFT or cell.held is _unread or (tag == PIXEL_DATA and form.kind != OCTETS):
+            return self.leave(cell)
         value = cell.held
-        if form.kind == LEFT or value is _unread or (tag == 0x7FE00010 and form.kind != OCTETS):
-            return self.leave(cell)
         if self.explicit and form.long_header:
             header = 12
-        self.grow(header)
+        self.grow(header + 24)
         words[0] = <uint16_t>(tag >> 16)
         words[1] = <uint16_t>tag
         memcpy(self.out + start, words, 4)
         self.length += header
         if PyBytes_CheckExact(value):
             length = <uint32_t>PyBytes_GET_SIZE(value)
-            if PyBytes_GET_SIZE(value) > 0xFFFFFFFE or (tag == 0x7FE00010 and length >= 4 and
+            if PyBytes_GET_SIZE(value) > 0xFFFFFFFE or (tag == PIXEL_DATA and length >= 4 and
                                                         memcmp_mark(PyBytes_AS_STRING(value))):
                 self.length = start
                 return self.leave(cell)
-            if length >= self.bulk_length and form.kind == OCTETS and len(self.levels) == 1:
+            if length >= self.bulk_length and form.kind == OCTETS and self.depth == 1:
                 length += length & 1
                 memcpy(self.out + start + header - 4, &length, 4)
                 if header == 12:
@@ -165,7 +222,7 @@ cdef class Encoder:
                     self.put(&form.pad, 1)
                 return 0
             self.put(PyBytes_AS_STRING(value), length)
-        elif value is not None and not self.write_value(tag, &form, value):
+        elif value is not None and not self.write_value(tag, form, value):
             self.length = start
             return self.leave(cell)
         length = <uint32_t>(self.length - start - header)
@@ -194,8 +251,10 @@ cdef class Encoder:
         return 0
 
     cdef int leave(self, Cell cell) except -1:
-        for chunk in self.left(cell.number, cell, tuple(self.levels)):  # a single one of bytes within items
-            if PyBytes_CheckExact(chunk) and (len(self.levels) > 1 or PyBytes_GET_SIZE(chunk) < <Py_ssize_t>self.bulk_length):
+        cdef int i
+        levels = tuple([<object>self.levels[i] for i in range(self.depth)])
+        for chunk in self.left(cell.number, cell, levels):  # a single one of bytes within items
+            if PyBytes_CheckExact(chunk) and (self.depth > 1 or PyBytes_GET_SIZE(chunk) < <Py_ssize_t>self.bulk_length):
                 self.put(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             else:
                 self.flush()
@@ -214,8 +273,8 @@ cdef class Encoder:
             return 0
         values = <list>value
         if form.kind == DECIMALS and type(value) is _many:
-            field = value.field
-            if field is not None:
+            if (<const dc_many *><PyObject *>value).field != <PyObject *>None:
+                field = <object>(<const dc_many *><PyObject *>value).field
                 self.put(PyBytes_AS_STRING(field), PyBytes_GET_SIZE(field))
                 return 1
         for i in range(PyList_GET_SIZE(values)):
@@ -300,39 +359,156 @@ cdef class Encoder:
             return 1
         if form.kind == INTEGERS and type(value) is _integer:
             number = PyLong_AsLongLongAndOverflow(value, &overflow)
-            text = value.original_string
-            if overflow or not -99999999999 <= number <= 999999999999 or PyUnicode_GET_LENGTH(text) > 12:
+            if overflow or not -99999999999 <= number <= 999999999999 or value._text is not None:
                 return 0
-            if text != int.__repr__(value):
-                return 0
-            self.put(PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))
+            self.grow(24)
+            self.length += write_integer(number, self.out + self.length)
             return 1
         return 0
 
     cdef int write_items(self, uint32_t tag, Items sequence) except -1:
-        cdef Py_ssize_t number
+        cdef Py_ssize_t number = 0
         cdef size_t start
         cdef uint32_t length
+        cdef bint was_warmed = self.warmed
+        cdef Level level
         cdef list items = sequence._items
-        if len(self.levels) >= self.depth_limit:
+        if self.depth >= self.depth_limit:
             return 0
-        for item in items:
-            if not isinstance(item, Level) or (<Level>item)._origin is not None:
-                return 0
         for number in range(PyList_GET_SIZE(items)):
-            start = self.length
-            self.put(b"\xfe\xff\x00\xe0\0\0\0\0", 8)
-            try:
-                self.write_level(<Level><object>PyList_GET_ITEM(items, number))
-            except EncodingError as error:
-                where = f"({tag >> 16:04X},{tag & 0xFFFF:04X})[{number}]"
-                error.path = f"{where}.{error.path}" if error.path else where
-                raise
-            if self.length - start - 8 > 0xFFFFFFFE:
+            if not is_fresh(<PyObject *>PyList_GET_ITEM(items, number)):
                 return 0
-            length = <uint32_t>(self.length - start - 8)
-            memcpy(self.out + start + 4, &length, 4)
+        number = 0
+        try:
+            while number < PyList_GET_SIZE(items):
+                if not was_warmed and number % BATCH == 0:
+                    self.warmed = self.warm(<PyObject *>items, number)
+                level = <Level?><object>PyList_GET_ITEM(items, number)
+                start = self.length
+                self.put(b"\xfe\xff\x00\xe0\0\0\0\0", 8)
+                self.write_level(level)
+                if self.length - start - 8 > 0xFFFFFFFE:
+                    return 0
+                length = <uint32_t>(self.length - start - 8)
+                memcpy(self.out + start + 4, &length, 4)
+                number += 1
+        except EncodingError as error:
+            where = f"({tag >> 16:04X},{tag & 0xFFFF:04X})[{number}]"
+            error.path = f"{where}.{error.path}" if error.path else where
+            raise
+        self.warmed = was_warmed
         return 1
+
+    cdef bint warm(self, PyObject *items, Py_ssize_t first) noexcept:
+        """Ask for the memory of a batch of items and what is below, so that it comes while the next is asked for.
+
+        Whether that was everything; if not, the sequences below see to their own.
+        """
+        cdef PyObject **wave = self.wave
+        cdef PyObject **cells = self.cells
+        cdef PyObject *key
+        cdef PyObject *one
+        cdef const char *entries
+        cdef Py_ssize_t at, count = 0, wide, i, size
+        cdef int depth
+        for at in range(first, min(first + BATCH, _list_size(items))):
+            wave[count] = _list_item(items, at)
+            dc_fetch(wave[count])
+            count += 1
+        for depth in range(DEEPEST):
+            wide = 0
+            for i in range(count):
+                if Py_TYPE(wave[i]) == <PyTypeObject *>_dataset:
+                    one = <PyObject *>(<Level>wave[i]).edits
+                    if one != <PyObject *>None:
+                        dc_fetch(one)
+                        wave[wide] = one
+                        wide += 1
+            for i in range(wide):
+                entries = dc_entries(wave[i])
+                for at in range(0, 56 + 24 * PyDict_Size(<object>wave[i]), 64):
+                    dc_fetch(entries + at)
+            count = 0
+            for i in range(wide):
+                at = 0
+                while _next(wave[i], &at, &key, &one):
+                    if count == WIDE:
+                        return False
+                    dc_fetch(one)
+                    dc_fetch(<char *>one + 40)
+                    cells[count] = one
+                    count += 1
+            wide = 0
+            for i in range(count):
+                if Py_TYPE(cells[i]) == <PyTypeObject *>_element:
+                    one = <PyObject *>(<Cell>cells[i]).held
+                    dc_fetch(one)
+                    dc_fetch(<char *>one + 48)
+                    cells[wide] = one
+                    wide += 1
+            count = wide
+            wide = 0
+            for i in range(count):
+                one = cells[i]
+                if Py_TYPE(one) == <PyTypeObject *>_sequence:
+                    one = <PyObject *>(<Items>one)._items
+                    if one != <PyObject *>None:
+                        dc_fetch(one)
+                        cells[wide] = one
+                        wide += 1
+                elif Py_TYPE(one) == <PyTypeObject *>_decimal:
+                    key = <PyObject *>(<const dc_decimal *>one).text
+                    dc_fetch(key)
+                    dc_fetch(<char *>key + 48)
+                elif Py_TYPE(one) == <PyTypeObject *>_many:
+                    key = (<const dc_many *>one).field
+                    if key != <PyObject *>None:
+                        dc_fetch(key)
+                        dc_fetch(<char *>key + 48)
+                    else:
+                        dc_fetch(dc_slots(one))
+                elif _is_text(one):
+                    dc_fetch(_text_of(one))
+            if wide == 0:
+                return True
+            for i in range(wide):
+                dc_fetch(dc_slots(cells[i]))
+            count = 0
+            for i in range(wide):
+                size = _list_size(cells[i])
+                if count + size > WIDE:
+                    return False
+                for at in range(size):
+                    wave[count] = _list_item(cells[i], at)
+                    dc_fetch(wave[count])
+                    dc_fetch(<char *>wave[count] + 40)
+                    count += 1
+        return False
+
+
+cdef inline bint is_cell(PyObject *one) noexcept:
+    return Py_TYPE(one) == <PyTypeObject *>_element or isinstance(<object>one, Cell)
+
+
+cdef inline bint is_fresh(PyObject *one) noexcept:
+    """A data set that was not read."""
+    if Py_TYPE(one) != <PyTypeObject *>_dataset and not isinstance(<object>one, Level):
+        return False
+    return <PyObject *>(<Level>one)._origin == <PyObject *>None
+
+
+cdef bint in_order(dict edits) noexcept:
+    cdef int64_t last = -1
+    cdef Py_ssize_t at = 0
+    cdef PyObject *key
+    cdef PyObject *value
+    while PyDict_Next(edits, &at, &key, &value):
+        if value == <PyObject *>None:
+            continue
+        if not is_cell(value) or (<Cell>value).number <= last:
+            return False
+        last = (<Cell>value).number
+    return True
 
 
 cdef inline bint memcmp_mark(const char *data) noexcept:

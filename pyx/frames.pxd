@@ -1,11 +1,11 @@
 # Header only. What a scan keeps between two blocks: its position, a stack of frames instead of recursion, the tables that it
 # fills, and the faults that wait to be told.
 
+from cpython.mem cimport PyMem_RawRealloc  # tracemalloc sees the tables
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 
 from cursor cimport UNDEFINED, Header
-from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, WALKED, Row
+from row cimport BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, WALKED, Row, end_at
 from status cimport STATUS_DEPTH, STATUS_MEMORY, STATUS_OK, Status
 
 cdef enum FaultCode:  # index.py has the words
@@ -105,7 +105,7 @@ cdef inline void _fault(Scan *s, uint32_t code, uint64_t offset, uint32_t tag, u
 
 cdef inline Status _grow(Rows *rows) noexcept nogil:
     cdef size_t capacity = rows.capacity * 2 if rows.capacity else 64
-    cdef Row *grown = <Row *>realloc(rows.at, capacity * sizeof(Row))
+    cdef Row *grown = <Row *>PyMem_RawRealloc(rows.at, capacity * sizeof(Row))
     if grown == NULL:
         return STATUS_MEMORY
     rows.at = grown
@@ -121,14 +121,13 @@ cdef inline Row *_add(Scan *s, const Header *h, uint64_t value_offset) noexcept 
         return NULL
     row = rows.at + rows.count
     rows.count += 1
-    row.value_offset = value_offset
-    row.end_offset = value_offset
+    row.place = value_offset << 16
+    row.span = h.length if h.length != UNDEFINED else 0
     row.tag = h.tag
-    row.length = h.length
     row.link = 0
     row.vr = h.vr
     row.size = h.size
-    row.flags = 0
+    row.flags = 0 if h.length != UNDEFINED else DELIMITED
     return row
 
 
@@ -141,7 +140,7 @@ cdef inline Status _push(Scan *s, Row *row, uint8_t kind, bint explicit, bint bi
         return STATUS_DEPTH
     if s.depth + 1 == s.frame_capacity:
         capacity = s.frame_capacity * 2
-        frames = <Frame *>realloc(s.frames, capacity * sizeof(Frame))
+        frames = <Frame *>PyMem_RawRealloc(s.frames, capacity * sizeof(Frame))
         if frames == NULL:
             return STATUS_MEMORY
         s.frames = frames
@@ -159,7 +158,7 @@ cdef inline Status _push(Scan *s, Row *row, uint8_t kind, bint explicit, bint bi
     f.kind = kind
     f.explicit = explicit
     f.big = big
-    f.undefined = row.length == UNDEFINED
+    f.undefined = row.flags & DELIMITED != 0
     f.unordered = False
     f.probe = False
     f.pieces = False
@@ -175,11 +174,9 @@ cdef inline Row *_opener(Scan *s) noexcept nogil:
 cdef inline void _close(Scan *s, uint64_t end, bint cut) noexcept nogil:
     """Leave the innermost frame; its row ends at `end`."""
     cdef Row *row = _opener(s)
-    row.end_offset = end
+    end_at(row, end)
     if cut:
         row.flags |= CUT
-        if row.length != UNDEFINED:
-            row.length = <uint32_t>(end - row.value_offset)
     if s.depth > 1:
         row.link = <uint32_t>(s.below.count - (s.frames[s.depth].row + 1))
     s.depth -= 1
@@ -190,6 +187,30 @@ cdef inline void _finish(Scan *s, uint64_t end) noexcept nogil:
     if not s.done:
         s.end = end
     s.done = True
+
+
+cdef inline uint64_t _leave(Scan *s, uint64_t at) noexcept nogil:
+    """Nothing more of the innermost level from `at` on; where the scan goes on."""
+    if s.depth == 0:
+        _finish(s, at)
+    return s.frames[s.depth].stop
+
+
+cdef inline void _bound(Scan *s, Row *row, uint64_t at, uint64_t left) noexcept nogil:
+    """Tell of a defined length that is odd, and cut one that overruns the `left` bytes of its level."""
+    if row.span & 1:
+        _fault(s, ODD, at, row.tag, row.span, 0)
+    if row.span > left:
+        _fault(s, OVERRUN, at, row.tag, row.span, left)
+        row.span = <uint32_t>left
+        row.flags = CUT
+
+
+cdef inline void _end_zeros(Scan *s, uint64_t at) noexcept nogil:
+    """The run of zeros, if there is one, was between elements."""
+    if s.zeros:
+        s.zeros = False
+        _fault(s, ZEROS, s.zero_start, 0, 0, at - s.zero_start)
 
 
 cdef inline bint _may_be_undefined(uint16_t vr) noexcept nogil:

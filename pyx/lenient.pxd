@@ -62,6 +62,12 @@ cdef inline IslandSign view_island(const uint8_t *p, uint64_t at_hand, uint64_t 
         ):
             h[0] = other
             return ISLAND_LEVEL
+    if other.vr == VR_SQ and other.length >= 8:
+        if at_hand < 16:
+            return ISLAND_UNSEEN
+        if load_tag(p + 12, big) == TAG_ITEM:
+            h[0] = other
+            return ISLAND_ELEMENT
     if h.length > left - 8 and (h.length != UNDEFINED):
         h[0] = other
         return ISLAND_ELEMENT

@@ -15,10 +15,9 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_FromUnsignedLong
 from cpython.object cimport PyObject, PyObject_GenericGetAttr
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy, memmove
 from decimal cimport dc_decimal, parse_decimal, write_decimal
-from row cimport CUT, FRAGMENTS, PLAIN, WALKED, Row
+from row cimport CUT, DELIMITED, FRAGMENTS, PLAIN, WALKED, Row, end_of, value_offset_of
 
 from ..errors import EncodingError
 from .scan import DONE, Scanner
@@ -57,7 +56,7 @@ def setup(dict keywords not None, dict vrs not None, dict dictionary not None, t
     for code, vr in vrs.items():
         _vrs[(code >> 8 & 31) << 5 | code & 31] = vr
     _texts.update(texts)
-    _dictionary.update(dictionary)
+    _dictionary.update({number: _sq if vr == _sq else vr for number, vr in dictionary.items()})  # known by identity
     _decode = decode
     _many = many
 
@@ -87,8 +86,8 @@ cdef class Keeper:
 cdef class ItemSpan:
     """One item of a sequence. ``start`` to ``stop`` are its elements; the header and delimiter lie around them."""
 
-    cdef object items
-    cdef Py_ssize_t number
+    cdef readonly object items
+    cdef readonly Py_ssize_t number
     cdef object level
 
     def __init__(self, items, Py_ssize_t number) -> None:
@@ -232,22 +231,22 @@ cdef class Place:
             return _sq
         if row.vr == 0:
             known = PyDict_GetItem(_dictionary, PyLong_FromUnsignedLong(row.tag))
-            return None if known == NULL or (row.length == UNDEFINED and <object>known is not _sq) else <str>known
-        return _vrs[(row.vr >> 8 & 31) << 5 | row.vr & 31] if row.vr & 0xE0E0 == 0x4040 and row.length != UNDEFINED else None
+            return None if known == NULL or (row.flags & DELIMITED and <object>known is not _sq) else <str>known
+        return _vrs[(row.vr >> 8 & 31) << 5 | row.vr & 31] if row.vr & 0xE0E0 == 0x4040 and not row.flags & DELIMITED else None
 
     cdef object value_of(self, const Row *row, str vr, Level level, object tag):
         """The value, or None when Python has to see to it."""
         cdef list faults
         cdef tuple charsets = ()
         cdef Keeper keeper
-        if row.length > LONGEST or row.end_offset > self.length or row.flags & WALKED:
+        if row.span > LONGEST or end_of(row) > self.length or row.flags & (WALKED | DELIMITED):
             return None
         if vr in _texts:
             charsets = self._charsets
             if charsets is None:
                 charsets = self.charsets
         faults = []
-        raw = PyBytes_FromStringAndSize(self.bytes + row.value_offset, row.length)
+        raw = PyBytes_FromStringAndSize(self.bytes + value_offset_of(row), row.span)
         value = _decode(vr, raw, self.big_endian, charsets, faults)
         if PyList_GET_SIZE(faults):
             return None
@@ -272,10 +271,10 @@ cdef class Place:
         below = None
         if row.flags & WALKED:
             below = self.index.descend(i)
-        elif row.vr != VR_UN and row.end_offset <= self.length and not row.flags & (PLAIN | CUT | FRAGMENTS):
+        elif row.vr != VR_UN and end_of(row) <= self.length and not row.flags & (PLAIN | CUT | FRAGMENTS):
             limits = self.file.limits
             scanner = _scanner(
-                row.value_offset, row.value_offset + row.length, self.explicit, self.big_endian, items=True,
+                value_offset_of(row), end_of(row), self.explicit, self.big_endian, items=True,
                 depth=self.index.depth, stop_tag=None, nesting_depth=limits.nesting_depth,
                 element_count=limits.element_count, value_length=limits.value_length,
             )
@@ -296,7 +295,7 @@ cdef class Place:
         made = <Items>_sequence.__new__(_sequence)
         made._items = spans
         made._make = maker
-        made.is_undefined_length = row.length == UNDEFINED
+        made.is_undefined_length = row.flags & DELIMITED != 0
         return made
 
 
@@ -305,7 +304,7 @@ cdef class Place:
 cdef class Maker:
     """Makes the Datasets of a sequence from their spans."""
 
-    cdef Place place
+    cdef readonly Place place
     cdef uint32_t tag
 
     cdef object make(self, ItemSpan span, Py_ssize_t number):
@@ -354,6 +353,16 @@ cdef class Level:
     @_sequences.setter
     def _sequences(self, dict sequences) -> None:
         self.sequences = sequences
+
+    def _store(self, Cell element not None) -> None:
+        """Make it an edit of this level; what was read under its tag is forgotten."""
+        tag = PyLong_FromUnsignedLong(element.number)
+        if self.edits is None:
+            self.edits = {}
+        self.edits[tag] = element
+        element._owner = self
+        if self.sequences is not None:
+            self.sequences.pop(tag, None)
 
     cdef inline bint is_edited(self) noexcept:
         return self.edits is not None and PyDict_Size(self.edits) != 0

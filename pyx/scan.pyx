@@ -10,24 +10,26 @@ the position. Faults are queued, repaired as lenient reading wants, and handed t
 """
 
 cimport cython
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
 
 from bits cimport load_tag
-from cursor cimport (
-    FORM_ALIEN, FORM_BINARY, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, Header,
-    view_header,
-)
+from cursor cimport FORM_ALIEN, TAG_ITEM, TAG_PIXEL_DATA, UNDEFINED, VR_SQ, VR_UN, Header, view_header
 from frames cimport (
-    ALIEN_VR, BARE, DATASET, DELIMITER_LENGTH, ISLAND, NEVER_UNDEFINED, NO_VR, NOT_ITEM, ODD, ORDER, OVERRUN, PADDING, PIECES,
-    SEEK, SEQUENCE, STRAY, TRAILING, UNCLOSED, ZERO_RUN, ZEROS, Fault, Frame, Rows, Scan, _add, _close, _fault, _finish, _grow,
+    ALIEN_VR, DATASET, ISLAND, NEVER_UNDEFINED, NO_VR, ODD, ORDER, OVERRUN, PADDING, PIECES, SEEK, SEQUENCE, TRAILING,
+    UNCLOSED, ZERO_RUN, Fault, Frame, Rows, Scan, _add, _bound, _close, _end_zeros, _fault, _finish, _grow, _leave,
     _may_be_undefined, _opener, _push,
 )
-from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, find_end, view_island
-from row cimport BIG, CUT, EXPLICIT, FRAGMENTS, PLAIN, WALKED, Row
+from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, view_island
+from ordinary cimport skip_ordinary
+from row cimport (
+    BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, OFFSET_BITS, PLAIN, WALKED, Row, end_of, header_offset_of, length_of,
+    span_of, value_offset_of,
+)
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
 )
+from structure cimport step_seek, step_structure
 
 DONE = <int>STATUS_OK
 NEED = <int>STATUS_SHORT
@@ -36,117 +38,7 @@ DEPTH = <int>STATUS_DEPTH
 COUNT = <int>STATUS_COUNT
 LENGTH = <int>STATUS_LENGTH
 MEMORY = <int>STATUS_MEMORY
-
-cdef Status _structure(Scan *s, const Header *h, uint64_t *position, uint64_t left) noexcept nogil:
-    """One step that is not an element: items, fragments, delimiters (7.5, A.4), zeros, and whatever stands there instead.
-
-    `left` bytes follow the header at this level. Moves the position, or leaves a level, or both.
-    """
-    cdef Frame *f = s.frames + s.depth
-    cdef Row *row
-    cdef uint64_t at = position[0], behind = at + 8, stop = f.stop
-    cdef bint delimiter = h.tag == TAG_ITEM_END or h.tag == TAG_SEQUENCE_END
-    cdef uint32_t closer = TAG_ITEM_END if f.kind == DATASET else TAG_SEQUENCE_END
-
-    if delimiter and f.undefined and h.tag == closer:
-        if h.length != 0:
-            _fault(s, DELIMITER_LENGTH, at, h.tag, h.length, 0)
-        _close(s, behind, False)
-        position[0] = behind
-        return STATUS_OK
-
-    if f.kind == DATASET:
-        if f.undefined and (h.tag == TAG_ITEM or (h.tag == TAG_SEQUENCE_END and s.frames[s.depth - 1].undefined)):
-            _fault(s, UNCLOSED, at, h.tag, 0, 0)
-            _close(s, at, True)
-            return STATUS_OK
-        _fault(s, STRAY, at, h.tag, h.length, 0)
-        if not delimiter and h.length <= left:  # FFFFFFFF may be less than what is left, yet it is no length
-            behind += h.length if h.length != UNDEFINED else 0
-        position[0] = behind
-        return STATUS_OK
-
-    if h.tag == TAG_ITEM and (f.kind == SEQUENCE or h.length != UNDEFINED):
-        if s.rows_left == 0:
-            return STATUS_COUNT
-        s.rows_left -= 1
-        row = _add(s, h, behind)
-        if row == NULL:
-            return STATUS_MEMORY
-        f.count += 1
-        if h.length != UNDEFINED:
-            if h.length & 1:
-                _fault(s, ODD, at, h.tag, h.length, 0)
-            if h.length > left:
-                _fault(s, OVERRUN, at, h.tag, h.length, left)
-                row.length = <uint32_t>left
-                row.flags = CUT
-            stop = behind + row.length
-        if f.kind == PIECES:
-            row.end_offset = stop
-            position[0] = stop
-            return STATUS_OK
-        position[0] = behind
-        return _push(s, row, DATASET, f.explicit, f.big, stop)
-
-    if delimiter and f.kind == SEQUENCE:
-        _fault(s, STRAY, at, h.tag, h.length, 0)
-        position[0] = behind
-        return STATUS_OK
-
-    if f.undefined and (f.kind == PIECES or f.count == 0) and not (s.barren <= at and f.stop <= s.barren_stop):
-        f.pieces = f.kind == PIECES
-        f.kind = SEEK
-        f.sought = at
-        f.last_tag = h.tag
-        return STATUS_OK
-    _lost(s, at, h.tag, position)
-    return STATUS_OK
-
-
-cdef void _lost(Scan *s, uint64_t at, uint32_t tag, uint64_t *position) noexcept nogil:
-    """No item or delimiter at `at`, and nothing to be found by seeking."""
-    cdef Frame *f = s.frames + s.depth
-    _fault(s, NOT_ITEM, at, tag, 0, 0)
-    if f.kind == PIECES:  # nothing says where the rest belongs, so it stays in the value
-        _opener(s).flags |= CUT
-        f.undefined = False
-        position[0] = f.stop
-    elif s.depth == 0:
-        _finish(s, at)
-        position[0] = f.stop
-    else:  # the delimiter was forgotten: go on one level up
-        position[0] = at
-        _close(s, at, True)
-
-
-cdef Status _seek(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t block_stop, uint64_t *position) noexcept nogil:
-    """One step of the search for a delimiter behind something that is no item."""
-    cdef Frame *f = s.frames + s.depth
-    cdef Row *row
-    cdef uint64_t at = position[0], stop = block_stop if block_stop < f.stop else f.stop
-    cdef const uint8_t *end
-    if f.stop - at < 8:
-        s.barren = f.sought
-        s.barren_stop = f.stop
-        f.kind = PIECES if f.pieces else SEQUENCE
-        _lost(s, f.sought, <uint32_t>f.last_tag, position)
-        return STATUS_OK
-    if at < block_start or stop < at + 8:
-        return STATUS_SHORT
-    end = find_end(block + (at - block_start), stop - at, f.big)
-    if end == NULL:
-        position[0] = stop - 7
-        return STATUS_OK
-    at = block_start + <uint64_t>(end - block)
-    _fault(s, BARE, f.sought, f.tag, 0, at - f.sought)
-    row = _opener(s)
-    if f.count == 0:
-        row.flags = (row.flags & ~(WALKED | FRAGMENTS)) | PLAIN
-    position[0] = at + 8
-    _close(s, at + 8, False)
-    return STATUS_OK
-
+OFFSET_LIMIT = <uint64_t>1 << OFFSET_BITS  # bytes of a source that rows can tell
 
 cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t block_stop) noexcept nogil:
     cdef Frame *f
@@ -154,7 +46,7 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
     cdef Header h
     cdef Status status
     cdef uint64_t left, at_hand, value_offset
-    cdef uint64_t position = s.position
+    cdef uint64_t position = s.position, seen = s.position - 1  # up to there by skip_ordinary
     cdef const uint8_t *p
     cdef bint big, opens
     cdef IslandSign island
@@ -168,12 +60,10 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         if s.zeros and f.stop < position + 8:  # to the end of their level
             s.zeros = False
             _fault(s, PADDING, s.zero_start, 0, 0, f.stop - s.zero_start)
-            if s.depth == 0:
-                _finish(s, s.zero_start)
-            position = f.stop
+            position = _leave(s, s.zero_start)
             continue
         if f.kind == SEEK:
-            status = _seek(s, block, block_start, block_stop, &position)
+            status = step_seek(s, block, block_start, block_stop, &position)
             if status != STATUS_OK:
                 return status
             continue
@@ -189,12 +79,15 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         left = f.stop - position
         if left < 8:
             _fault(s, TRAILING, position, 0, 0, left)
-            if s.depth == 0:
-                _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if position < block_start or position >= block_stop:
             return STATUS_SHORT
+        if position != seen and f.kind == DATASET and not f.big and not f.probe and not s.zeros:
+            seen = skip_ordinary(s, block, block_start, block_stop, position)
+            if position != seen:
+                position = seen
+                continue
         at_hand = block_stop - position
         if at_hand < 12 and at_hand < left:
             return STATUS_SHORT
@@ -206,13 +99,9 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
                 _opener(s).flags |= BIG
         status = view_header(p, <size_t>(at_hand if at_hand < left else left), f.explicit, f.big, &h)
         if status != STATUS_OK:  # eight to eleven bytes where a long header has twelve
-            if s.zeros:
-                s.zeros = False
-                _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
+            _end_zeros(s, position)
             _fault(s, TRAILING, position, h.tag, 0, left)
-            if s.depth == 0:
-                _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if h.tag == 0 and h.length == 0 and h.vr == 0:
             if not s.zeros:
@@ -222,12 +111,10 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
             if position - s.zero_start >= ZERO_RUN:
                 position = f.stop
             continue
-        if s.zeros:
-            if h.tag >> 16 == 0:  # the run is not of whole headers
-                position += 2
-                continue
-            s.zeros = False
-            _fault(s, ZEROS, s.zero_start, 0, 0, position - s.zero_start)
+        if s.zeros and h.tag >> 16 == 0:  # the run is not of whole headers
+            position += 2
+            continue
+        _end_zeros(s, position)
         if not f.explicit and f.kind == DATASET and h.tag >> 16 != 0xFFFE:
             island = view_island(p, at_hand, left, f.big, f.undefined, &h)
             if island == ISLAND_UNSEEN:
@@ -241,15 +128,14 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         left -= h.size
 
         if h.tag >> 16 == 0xFFFE or f.kind != DATASET:
-            status = _structure(s, &h, &position, left)
+            status = step_structure(s, &h, &position, left)
             if status != STATUS_OK:
                 return status
             continue
 
         # an element
         if h.tag >= s.stop_tag and s.depth == 0 and s.stops:
-            _finish(s, position)
-            position = f.stop
+            position = _leave(s, position)
             continue
         if <int64_t>h.tag <= f.last_tag:
             if not f.unordered:
@@ -274,26 +160,15 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
         if h.length != UNDEFINED:
             if h.length > s.length_limit:
                 return STATUS_LENGTH
-            if h.length & 1:
-                _fault(s, ODD, position, h.tag, h.length, 0)
-            if h.length > left:
-                _fault(s, OVERRUN, position, h.tag, h.length, left)
-                row.length = <uint32_t>left
-                row.flags = CUT
-            position = value_offset + row.length
-            row.end_offset = position
-            if opens:
-                position = value_offset
-                status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, f.big and h.vr != VR_UN, f.stop)
-                if status != STATUS_OK:
-                    return status
-            continue
-
+            _bound(s, row, position, left)
+            if not opens:
+                position = value_offset + row.span
+                continue
         big = f.big
-        if h.vr == VR_SQ or ((h.vr == 0 or h.vr == VR_UN) and h.tag != TAG_PIXEL_DATA):
+        if opens or h.vr == VR_SQ or ((h.vr == 0 or h.vr == VR_UN) and h.tag != TAG_PIXEL_DATA):
             status = _push(s, row, SEQUENCE, f.explicit and h.vr != VR_UN, big and h.vr != VR_UN, f.stop)
             if status == STATUS_OK:
-                s.frames[s.depth].probe = big and h.vr == VR_UN
+                s.frames[s.depth].probe = big and h.vr == VR_UN and not opens
         else:
             if h.vr != 0 and h.vr != VR_UN and not _may_be_undefined(h.vr):
                 _fault(s, NEVER_UNDEFINED, position, h.tag, h.vr, 0)
@@ -311,7 +186,7 @@ cdef class Table:
     cdef size_t count
 
     def __dealloc__(self) -> None:
-        free(self.rows)
+        PyMem_RawFree(self.rows)
 
 
 cdef Table _table(Rows *rows):
@@ -319,10 +194,10 @@ cdef Table _table(Rows *rows):
     cdef Table table = Table.__new__(Table)
     cdef Row *kept = rows.at
     if rows.count == 0:
-        free(rows.at)
+        PyMem_RawFree(rows.at)
         kept = NULL
     elif rows.count < rows.capacity:
-        kept = <Row *>realloc(rows.at, rows.count * sizeof(Row))
+        kept = <Row *>PyMem_RawRealloc(rows.at, rows.count * sizeof(Row))
         if kept == NULL:
             kept = rows.at
     table.rows = kept
@@ -394,14 +269,14 @@ cdef class ElementIndex:
     def row(self, Py_ssize_t i) -> tuple:
         """(tag, VR code or 0, length or FFFFFFFF, value_offset, header_offset, end_offset)"""
         cdef Row *row = self._at(i)
-        return row.tag, row.vr, row.length, row.value_offset, row.value_offset - row.size, row.end_offset
+        return row.tag, row.vr, length_of(row), value_offset_of(row), header_offset_of(row), end_of(row)
 
     def lookup(self, uint32_t tag) -> tuple | None:
         """(VR code or 0, value_offset, length or FFFFFFFF) of the first row with this tag: what reading a value needs."""
         cdef Py_ssize_t i = self._find(tag)
         if i < 0:
             return None
-        return self.rows[i].vr, self.rows[i].value_offset, self.rows[i].length
+        return self.rows[i].vr, value_offset_of(self.rows + i), length_of(self.rows + i)
 
     def tag_at(self, Py_ssize_t i) -> int:
         return self._at(i).tag
@@ -412,23 +287,22 @@ cdef class ElementIndex:
 
     def length_at(self, Py_ssize_t i) -> int:
         """Bytes of the value that are there; FFFFFFFF when undefined."""
-        return self._at(i).length
+        return length_of(self._at(i))
 
     def value_offset_at(self, Py_ssize_t i) -> int:
-        return self._at(i).value_offset
+        return value_offset_of(self._at(i))
 
     def header_offset_at(self, Py_ssize_t i) -> int:
-        cdef Row *row = self._at(i)
-        return row.value_offset - row.size
+        return header_offset_of(self._at(i))
 
     def end_offset_at(self, Py_ssize_t i) -> int:
         """Behind the value, and behind the delimiter of an undefined length."""
-        return self._at(i).end_offset
+        return end_of(self._at(i))
 
     def content_end_at(self, Py_ssize_t i) -> int:
         """Behind the value, before the delimiter."""
         cdef Row *row = self._at(i)
-        return row.end_offset - (8 if row.length == UNDEFINED and not row.flags & CUT else 0)
+        return end_of(row) - (8 if row.flags & (DELIMITED | CUT) == DELIMITED else 0)
 
     def is_sequence(self, Py_ssize_t i) -> bool:
         """SQ by its VR, or by its undefined length."""
@@ -458,20 +332,22 @@ cdef class ElementIndex:
         cdef Row *child
         cdef Rows rows
         cdef size_t j, total
+        cdef uint64_t end
         cdef int64_t last = -1
         cdef ElementIndex index
         if not row.flags & WALKED:
             raise ValueError(f"row {i} was skipped by the scan")
         index = ElementIndex.__new__(ElementIndex)
+        end = end_of(row)
         source = self.below.rows
         total = self.below.count
         rows.at = NULL
         rows.count = rows.capacity = 0
         index.ascending = True
         j = row.link
-        while j < total and source[j].value_offset - source[j].size < row.end_offset:
+        while j < total and header_offset_of(source + j) < end:
             if rows.count == rows.capacity and _grow(&rows) != STATUS_OK:
-                free(rows.at)
+                PyMem_RawFree(rows.at)
                 raise MemoryError
             child = rows.at + rows.count
             rows.count += 1
@@ -489,7 +365,7 @@ cdef class ElementIndex:
         index.explicit = (row.flags & EXPLICIT) != 0
         index.big_endian = (row.flags & BIG) != 0
         index.depth = self.depth + (1 if row.tag == TAG_ITEM else 0)
-        index.start_offset = row.value_offset
+        index.start_offset = value_offset_of(row)
         index.end_offset = self.content_end_at(i)
         return index
 
@@ -499,8 +375,39 @@ cdef class ElementIndex:
         if <size_t>offsets.shape[0] != self.count or <size_t>lengths.shape[0] != self.count:
             raise ValueError(f"two arrays of {self.count} are wanted")
         for i in range(self.count):
-            offsets[i] = <int64_t>self.rows[i].value_offset
-            lengths[i] = <int64_t>(self.rows[i].end_offset - self.rows[i].value_offset)
+            offsets[i] = <int64_t>value_offset_of(self.rows + i)
+            lengths[i] = <int64_t>span_of(self.rows + i)
+
+    def locate(self, uint32_t tag, int64_t[:, ::1] found) -> None:
+        """The element with this tag in every item of a sequence: value offset, length and VR code, a row for each item.
+
+        Offset -1: the item has none. VR -1: look at it singly (cut, nested, in another byte order, not walked).
+        """
+        cdef size_t i, j, total = self.below.count
+        cdef uint64_t end
+        cdef Row *item
+        cdef Row *row
+        if <size_t>found.shape[0] != self.count or found.shape[1] != 3:
+            raise ValueError(f"an array of {self.count} x 3 is wanted")
+        for i in range(self.count):
+            item = self.rows + i
+            found[i, 0] = -1
+            found[i, 1] = found[i, 2] = 0
+            if not item.flags & WALKED:
+                found[i, 2] = -1
+                continue
+            end = end_of(item)
+            j = item.link
+            while j < total and header_offset_of(self.below.rows + j) < end:
+                row = self.below.rows + j
+                if row.tag == tag:
+                    found[i, 0] = <int64_t>value_offset_of(row)
+                    found[i, 1] = <int64_t>span_of(row)
+                    found[i, 2] = row.vr
+                    if row.flags & (WALKED | FRAGMENTS | CUT | PLAIN | DELIMITED) or (item.flags & BIG != 0) != self.big_endian:
+                        found[i, 2] = -1
+                    break
+                j += 1 + row.link
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + (self.count + (self.below.count if self.below is not None else 0)) * sizeof(Row)
@@ -522,13 +429,15 @@ cdef class Scanner:
     def __cinit__(self, uint64_t start, uint64_t stop, bint explicit, bint big_endian, *, bint items, int depth,
                   object stop_tag, object nesting_depth, object element_count, object value_length) -> None:
         """``items``: the bytes are items, not elements. ``depth``: sequences around them already."""
+        if stop >> OFFSET_BITS:
+            raise OverflowError(f"rows reach {OFFSET_LIMIT} bytes, not {stop}")
         cdef Scan *s = &self.scan
         cdef long long levels = min(nesting_depth, 1 << 24) - depth
         if items and levels < 1:
             levels = 0
         s.frame_limit = <size_t>(2 * max(levels, 0) + (0 if items else 1))
         s.frame_capacity = 8
-        s.frames = <Frame *>malloc(s.frame_capacity * sizeof(Frame))
+        s.frames = <Frame *>PyMem_RawMalloc(s.frame_capacity * sizeof(Frame))
         if s.frames == NULL:
             raise MemoryError
         s.frames[0] = Frame(
@@ -547,9 +456,9 @@ cdef class Scanner:
         self.start = start
 
     def __dealloc__(self) -> None:
-        free(self.scan.frames)
-        free(self.scan.level.at)
-        free(self.scan.below.at)
+        PyMem_RawFree(self.scan.frames)
+        PyMem_RawFree(self.scan.level.at)
+        PyMem_RawFree(self.scan.below.at)
 
     @property
     def position(self) -> int:

@@ -5,7 +5,8 @@ Numbers and plain ASCII text are decoded here; whatever is rare or faulty goes t
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.float cimport PyFloat_FromDouble
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_FromDouble
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_FromLong, PyLong_FromLongLong, PyLong_FromUnsignedLong, PyLong_FromUnsignedLongLong
 from cpython.object cimport PyObject, PyTypeObject
@@ -13,7 +14,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-from decimal cimport dc_decimal, parse_decimal
+from decimal cimport dc_decimal, dc_many, parse_decimal, write_decimal
 
 cdef extern from *:
     """
@@ -31,7 +32,7 @@ cdef extern from *:
             if (made == NULL) return NULL;
         }
         ((PyFloatObject *)made)->ob_fval = value;
-        Py_INCREF(text);
+        Py_XINCREF(text);
         ((dc_decimal *)made)->text = text;
         ((dc_decimal *)made)->start = start;
         ((dc_decimal *)made)->stop = stop;
@@ -63,6 +64,7 @@ cdef extern from *:
     }
     """
     object dc_new_decimal(double value, object text, uint32_t start, uint32_t stop)  # float.__new__ makes a second float
+    object dc_bare_decimal "dc_new_decimal"(double value, PyObject *text, uint32_t start, uint32_t stop)
     int dc_setup_decimal(PyTypeObject *type)
     void dc_move_items(object to, object source)
 
@@ -70,6 +72,7 @@ cdef extern from "Python.h":
     ctypedef object (*richcmpfunc)(object, object, int)
     PyTypeObject PyFloat_Type
     object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
+    bint PyUnicode_IS_ASCII(object text)
     void *PyUnicode_DATA(object text)
     unsigned int PyUnicode_READ_CHAR(object text, Py_ssize_t index)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
@@ -265,6 +268,17 @@ if not dc_setup_decimal(<PyTypeObject *>DS):
     raise ImportError("DS is not laid out as the code that makes it expects")
 
 
+cdef int check_layout() except -1:
+    cdef MultiValue made = MultiValue()
+    made.field = b"field"
+    if (<dc_many *><PyObject *>made).field != <PyObject *>made.field:
+        raise ImportError("MultiValue is not laid out as the encoder expects")
+    return 0
+
+
+check_layout()
+
+
 cdef object several(list values):
     """The one value, or a MultiValue that takes the list over."""
     if len(values) == 1:
@@ -272,6 +286,88 @@ cdef object several(list values):
     cdef MultiValue made = MultiValue.__new__(MultiValue)
     dc_move_items(made, values)
     return made
+
+
+def decimals_of(values, form) -> MultiValue | None:
+    """Two or more numbers as DS, with the field that they will be written as; None where one needs a closer look.
+
+    ``form`` writes what is too small or too large for `write_decimal`, ValueError when it has no decimal string: then the
+    list has no field, and who encodes it is told.
+    """
+    cdef Py_ssize_t count = len(values), i, length, at = 0
+    cdef const dc_decimal *decimal
+    cdef const uint8_t *text
+    cdef const uint8_t *end
+    cdef uint8_t *out
+    cdef double value
+    cdef bint is_known = True
+    cdef list made
+    if count < 2 or not (isinstance(values, list) or type(values) is tuple):
+        return None
+    field = bytearray(17 * count + 32)  # 16 and a backslash; 24 are written to at once
+    out = <uint8_t *>PyByteArray_AS_STRING(field)
+    made = []
+    for one in values:
+        text = NULL
+        if type(one) is DS:
+            decimal = <const dc_decimal *><PyObject *>one
+            value = PyFloat_AS_DOUBLE(one)
+            if decimal.text != NULL:
+                held = <object>decimal.text
+                if PyBytes_CheckExact(held):
+                    text = <const uint8_t *>PyBytes_AS_STRING(held) + decimal.start
+                    length = <Py_ssize_t>decimal.stop - decimal.start
+                elif PyUnicode_IS_ASCII(held):
+                    text = <const uint8_t *>PyUnicode_DATA(held)
+                    length = PyUnicode_GET_LENGTH(held)
+                    end = text
+                    if not parse_decimal(&end, text + length, &value) or end != text + length:
+                        return None
+                if text == NULL or not 0 < length <= 16:
+                    return None
+        elif PyFloat_Check(one) and not isinstance(one, DS):
+            value = PyFloat_AS_DOUBLE(one)
+            one = dc_bare_decimal(value, NULL, 0, 0)
+        elif type(one) is int:
+            value = one
+            one = dc_bare_decimal(value, NULL, 0, 0)
+        elif type(one) is str and PyUnicode_IS_ASCII(one) and 0 < PyUnicode_GET_LENGTH(one) <= 16:
+            text = end = <const uint8_t *>PyUnicode_DATA(one)
+            length = PyUnicode_GET_LENGTH(one)
+            if not parse_decimal(&end, text + length, &value) or end != text + length:
+                return None
+            one = dc_new_decimal(value, one, 0, 0)
+        else:
+            return None
+        made.append(one)
+        if len(made) > count:
+            return None  # it grows as it is read
+        if not is_known:
+            continue
+        if text == NULL:
+            length = write_decimal(value, out + at)
+            if length == 0:
+                try:
+                    written = form(value).encode("ascii")
+                except ValueError:
+                    is_known = False
+                    continue
+                text = <const uint8_t *>PyBytes_AS_STRING(written)
+                length = PyBytes_GET_SIZE(written)
+                if length > 16:
+                    is_known = False
+                    continue
+        if text != NULL:
+            memcpy(out + at, text, length)
+        at += length
+        out[at] = 0x5C
+        at += 1
+    if len(made) != count:
+        return None
+    result = <MultiValue>several(made)
+    if is_known:
+        (<MultiValue>result).field = PyBytes_FromStringAndSize(<const char *>out, at - 1)
+    return result
 
 
 cdef int parse_integer(const uint8_t *text, Py_ssize_t length, int64_t *value) noexcept nogil:
@@ -453,8 +549,8 @@ cdef class Decoder:
         if code == UI:
             stop = stripped(data, 0, length)
             if value_end(data, 0, stop) == stop:
-                return self.make_uid(latin_text(data, stop))
-            return MultiValue([self.make_uid(one) for one in latin_text(data, stop).split("\\")])
+                return self.make_uid(latin_text(data, stop).strip())
+            return MultiValue([self.make_uid(one.strip()) for one in latin_text(data, stop).split("\\")])
         if code == LO or code == SH or code == UC or code == PN or code == ST or code == LT or code == UT:
             return self.texts(code, vr, raw, data, length, charsets, issues)
         if code == OB or code == OW or code == UN or code == OF or code == OD or code == OL or code == OV:

@@ -1,12 +1,14 @@
 """What every test leans on: a fixed, bounded Hypothesis profile; the installed sample files; scratch space in memory.
 
 ``HYPOTHESIS_PROFILE=thorough`` searches longer and with fresh seeds; everything else is the same every time.
+Under ``LD_PRELOAD``, as `.ci/sanitize` sets it, our own processes inherit it and other programs do not.
 In CI (``CI=true``) a peer that is not installed fails its test; elsewhere the test is skipped with the reason.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -62,9 +64,17 @@ def ram_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+def without_preload(program: str, script: Path) -> str:
+    """The path of a script that becomes the program, without the sanitizer that is meant for our own kernels."""
+    script.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {shlex.quote(program)} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
 @pytest.fixture(scope="session")
-def peer() -> Callable[[str], str]:
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """``peer("storescu")`` is the path of a program that is not Python; absent, it fails in CI and skips elsewhere."""
+    scripts = tmp_path_factory.mktemp("peers")
 
     def find(program: str) -> str:
         # A virtual environment with pynetdicom has scripts named like DCMTK's programs.
@@ -76,6 +86,6 @@ def peer() -> Callable[[str], str]:
             if os.environ.get("CI"):
                 pytest.fail(message)
             pytest.skip(message)
-        return path
+        return path if "LD_PRELOAD" not in os.environ else without_preload(path, scripts / program)
 
     return find

@@ -9,6 +9,7 @@ DEPTH: int
 COUNT: int
 LENGTH: int
 MEMORY: int
+OFFSET_LIMIT: int
 
 @final
 class ElementIndex:
@@ -47,6 +48,7 @@ class ElementIndex:
     def is_cut(self, i: int) -> bool: ...
     def descend(self, i: int) -> ElementIndex: ...
     def copy_spans(self, offsets: NDArray[Any], lengths: NDArray[Any]) -> None: ...
+    def locate(self, tag: int, found: NDArray[Any]) -> None: ...
 
 @final
 class Scanner:

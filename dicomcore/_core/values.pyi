@@ -18,6 +18,8 @@ class DS(float):
     @property
     def original_string(self) -> str: ...
 
+def decimals_of(values: Iterable[Any], form: Callable[[float], str]) -> MultiValue[Any] | None: ...
+
 class Decoder:
     def __init__(
         self,

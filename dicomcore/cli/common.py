@@ -17,6 +17,8 @@ from dicomcore.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dicomcore.data.dataset import Dataset
+
 __all__ = [
     "amount",
     "association_limits",
@@ -26,11 +28,13 @@ __all__ = [
     "on_terminal",
     "peer_options",
     "print_json",
+    "tell_issues",
     "to_terminal",
     "verbose_option",
 ]
 
 Command = Callable[..., Any]
+_TOLD = 20  # faults of one file on standard error
 
 
 def to_terminal(*, stderr: bool = False) -> Console:
@@ -48,6 +52,16 @@ def on_terminal() -> bool:
 def print_json(value: Any) -> None:
     """One line of JSON on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def tell_issues(about: object, ds: Dataset) -> bool:
+    """The faults met in reading ``ds``, on standard error, the worst first. True when its structure is broken."""
+    issues = sorted(ds.issues, key=lambda issue: not issue.is_broken)
+    for issue in issues[:_TOLD]:
+        click.echo(f"{'Error' if issue.is_broken else 'Warning'}: {about}: {issue}", err=True)
+    if len(issues) > _TOLD:
+        click.echo(f"Warning: {about}: {len(issues) - _TOLD} more faults; dump --json has them all", err=True)
+    return any(issue.is_broken for issue in issues)
 
 
 def count(number: int, thing: str) -> str:

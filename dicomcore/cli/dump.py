@@ -1,14 +1,19 @@
-"""``dump``, ``json`` and ``xml``: what is in a file, as text or in the models of PS3.18 F and PS3.19 A.1."""
+"""``dump``, ``json`` and ``xml``: what is in a file, as text or in the models of PS3.18 F and PS3.19 A.1.
+
+Each shows all that could be read, then the faults that it met on standard error; exit status 1 when the file is
+truncated or its structure is broken otherwise (`Issue.is_broken`).
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dicomcore.cli.common import failing, verbose_option
+from dicomcore.cli.common import failing, print_json, tell_issues, verbose_option
 from dicomcore.errors import DicomError
 from dicomcore.vocab.dictionary import keyword_for_tag, suggest
 from dicomcore.vocab.tag import format_tag, parse_tag
@@ -45,14 +50,19 @@ def as_tags(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ..
     callback=as_tags,
     help="Show only this element of the outermost level (keyword or ggggeeee); may be repeated.",
 )
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON a file: its faults, and the DICOM JSON model.")
 @verbose_option
-def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
+def dump_command(files: tuple[Path, ...], tags: tuple[int, ...], as_json: bool) -> None:
     """Print the data sets of FILEs as text, one element a line; bytes are counted, not shown.
+
+    Faults of the encoding are told on standard error. Exit status 1 when a file cannot be read, is truncated, or has a
+    broken structure; what can be read of it is shown.
 
     \b
     Example:
       dicomcore dump plan.dcm
       dicomcore dump --tag PatientName --tag BeamSequence *.dcm
+      dicomcore dump --json *.dcm | jq -r 'select(.issues != []) | .path'
     """
     from dicomcore.data.files import dcmread
 
@@ -60,15 +70,22 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
     for path in files:
         try:
             ds = dcmread(path)
-            text = _selected(ds, tags)
+            shown = _selected(ds, tags)
+            model = _model(path, ds, shown) if as_json else {}
+            text = "" if as_json else str(shown)
         except (DicomError, OSError) as error:
             click.echo(f"Error: {path}: {error}", err=True)
+            if as_json:
+                print_json({"path": str(path), "error": str(error)})
             bad += 1
             continue
-        if len(files) > 1:
+        if as_json:
+            print_json(model)
+        elif len(files) > 1:
             click.secho(f"# {path}", bold=True)
         if text:
             click.echo(text)
+        bad += tell_issues(path, ds)
         for tag in tags:
             if tag not in ds:
                 name = keyword_for_tag(tag) or format_tag(tag)
@@ -77,14 +94,24 @@ def dump_command(files: tuple[Path, ...], tags: tuple[int, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _selected(ds: Dataset, tags: tuple[int, ...]) -> str:
+def _selected(ds: Dataset, tags: tuple[int, ...]) -> Dataset:
     if not tags:
-        return str(ds)
+        return ds
     chosen = type(ds)()
     for tag in tags:
         if tag in ds:
             chosen.add(ds[tag])
-    return str(chosen)
+    return chosen
+
+
+def _model(path: Path, ds: Dataset, shown: Dataset) -> dict[str, Any]:
+    model = shown.to_json_dict()
+    return {
+        "path": str(path),
+        "transfer_syntax": str(ds.transfer_syntax),
+        "issues": [asdict(issue) for issue in ds.issues],
+        "dataset": model,
+    }
 
 
 @click.command("json")
@@ -94,6 +121,8 @@ def _selected(ds: Dataset, tags: tuple[int, ...]) -> str:
 def json_command(file: Path, indent: int | None) -> None:
     """Print the data set of FILE in the DICOM JSON model.
 
+    Faults are told on standard error; exit status 1 when FILE is truncated or its structure is broken.
+
     \b
     Example:
       dicomcore json --indent 2 plan.dcm
@@ -102,8 +131,11 @@ def json_command(file: Path, indent: int | None) -> None:
     from dicomcore.data.files import dcmread
 
     with failing(file):
-        text = dcmread(file).to_json()
+        ds = dcmread(file)
+        text = ds.to_json()
     click.echo(text if indent is None else json.dumps(json.loads(text), indent=indent, ensure_ascii=False))
+    if tell_issues(file, ds):
+        raise click.exceptions.Exit(1)
 
 
 @click.command("xml")
@@ -111,6 +143,8 @@ def json_command(file: Path, indent: int | None) -> None:
 @verbose_option
 def xml_command(file: Path) -> None:
     """Print the data set of FILE in the Native DICOM Model (XML).
+
+    Faults are told on standard error; exit status 1 when FILE is truncated or its structure is broken.
 
     \b
     Example:
@@ -121,5 +155,8 @@ def xml_command(file: Path) -> None:
     from dicomcore.data.xml import iter_xml
 
     with failing(file):
-        for piece in iter_xml(dcmread(file)):
+        ds = dcmread(file)
+        for piece in iter_xml(ds):
             click.echo(piece, nl=False)
+    if tell_issues(file, ds):
+        raise click.exceptions.Exit(1)

@@ -17,10 +17,13 @@ __all__ = ["LATE", "late"]
 
 LATE: Mapping[str, str] = MappingProxyType(
     {
+        "check": "dicomcore.data.check:check",
         "conformed": "dicomcore.data.conform:conformed",
         "as_array": "dicomcore.data.arrays:as_array",
+        "as_arrays": "dicomcore.data.arrays:as_arrays",
         "dump": "dicomcore.data.dump:dump",
         "encode_dataset": "dicomcore.data.writer:encode_dataset",
+        "call_on_each": "dicomcore.data.paths:call_on_each",
         "from_json": "dicomcore.data.json:from_json",
         "from_pydicom": "dicomcore.data.bridge:from_pydicom",
         "freeze": "dicomcore.data.files:freeze",

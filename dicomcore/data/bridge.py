@@ -34,7 +34,7 @@ def to_pydicom(dataset: Dataset) -> Any:
             data, is_implicit_VR=False, is_little_endian=True, parent_encoding=list(charsets) or _THEIR_DEFAULT
         )
     file = io.BytesIO()
-    save_as(dataset if dataset._charsets() else settle(dataset.copy()), file)
+    save_as(dataset if dataset._charsets() else settle(dataset.copy()), file, enforce_file_format=False)
     file.seek(0)
     return pydicom.dcmread(file)
 

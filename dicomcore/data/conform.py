@@ -1,14 +1,20 @@
 """A data set without the faults that writing can mend: what ``save_as(conform=True)`` writes (PS3.5 6.2, 7.1.1).
 
 Mended: decimal strings over 16 bytes (to the nearest that fits), integer strings over 12 or written as fractions,
-values of odd length, text padded with NUL and UIDs padded with spaces, numbers of which bytes are left over. Kept as it
-is, with its Issue: what no rule can mend, such as text where a number belongs, or a string longer than its VR allows.
+values of odd length, text padded with NUL and UIDs padded with spaces, numbers of which bytes are left over, codes in
+lower case, dates and times in the form of before DICOM (1997.04.24, 14:04:38), ages of fewer than three digits, -0000
+for UTC, and spaces that make a value too long or do not belong where they are. Kept as it is, with its Issue: what has
+no one right form, such as text where a number belongs, or a name longer than its VR allows. So for what was assigned.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from types import MappingProxyType
 
+from ..encoding.rules import value_fault
 from ..encoding.text import fitting_charsets
 from ..encoding.values import DS, IS, decode, format_decimal
 from ..encoding.vrs import UNDEFINED_LENGTH
@@ -19,12 +25,22 @@ from .origin import CHARSET, TEXT_VRS
 
 __all__ = ["conformed", "fit_charset", "mended"]
 
+_REPAIRS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "AS": lambda text: text.upper().zfill(4),
+        "CS": str.upper,
+        "DA": lambda text: text.replace(".", "") if text.count(".") == 2 else text,
+        "DT": lambda text: re.sub(r"-0000\Z", "+0000", text),
+        "TM": lambda text: text.replace(":", ""),
+        **dict.fromkeys(("AE", "LO", "SH", "UI", "UR"), str),
+    }
+)
 _LONGEST = {"DS": 16, "IS": 12}
 _BULK = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
 
 
 def conformed(dataset: Dataset) -> Dataset:
-    """A copy in which every faulty unedited value is replaced; the data set itself stays as it is."""
+    """A copy in which every faulty value that can be mended is; the data set itself stays as it is."""
     copy = deepcopy(dataset)
     levels = [copy]
     while levels:
@@ -34,7 +50,10 @@ def conformed(dataset: Dataset) -> Dataset:
             tag = int(element.tag)
             if element.VR == "SQ":
                 levels += element.value
-            elif origin is not None and tag not in level._edits:
+            elif tag in level._edits:
+                if element.VR in _REPAIRS and element.value and not isinstance(element.value, bytes):
+                    _mend_edit(level, tag, element)
+            elif origin is not None:
                 row = origin.index.find(tag)
                 if origin.index.length_at(row) == UNDEFINED_LENGTH:
                     continue
@@ -47,6 +66,13 @@ def conformed(dataset: Dataset) -> Dataset:
                 elif value is not None:
                     level._store(Element._of(level, tag, element.VR, value))
     return copy
+
+
+def _mend_edit(level: Dataset, tag: int, element: Element) -> None:
+    values = [element.value] if isinstance(element.value, str) else list(element.value)
+    repaired = [_repaired(element.VR, value) for value in values]
+    if repaired != values:
+        level._assign(tag, repaired)
 
 
 def fit_charset(dataset: Dataset) -> tuple[str, ...]:
@@ -82,6 +108,11 @@ def mended(vr: str, raw: bytes) -> bytes | None:
         odd = len(raw) % row.word if vr not in _BULK else 0
         return raw[: len(raw) - odd] if odd or len(raw) % 2 else None
     pad = b"\0" if vr == "UI" else b" "
+    if vr in _REPAIRS and raw.isascii():
+        values = raw.rstrip(b" \0").decode("ascii").split("\\")
+        repaired = [_repaired(vr, value) for value in values]
+        if repaired != values:
+            return "\\".join(repaired).encode("ascii")
     parts = raw.rstrip(b" \0").split(b"\\")
     longest = _LONGEST.get(vr)
     if longest is not None:
@@ -94,6 +125,14 @@ def mended(vr: str, raw: bytes) -> bytes | None:
     padding = raw[len(body) :]
     is_padded = padding in (b"", pad) or (vr != "UI" and b"\0" not in padding)
     return None if len(raw) % 2 == 0 and is_padded else body
+
+
+def _repaired(vr: str, value: str) -> str:
+    """A value in the form that its VR wants; the value itself when that would still be wrong, or it is right."""
+    if value_fault(vr, value) is None:
+        return value
+    mended = _REPAIRS[vr](value.strip(" \0"))
+    return mended if mended and value_fault(vr, mended) is None else value
 
 
 def _number(vr: str, part: bytes) -> bytes | None:

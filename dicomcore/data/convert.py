@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from ._late import late
@@ -10,7 +11,25 @@ from ._late import late
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ["Convertible"]
+__all__ = ["ELSEWHERE", "Convertible"]
+
+# what a pydicom user may ask a data set for that is done otherwise here: name -> advice
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "convert_pixel_data": "pixel_array does it",
+        "data_element": "use ds[keyword]",
+        "ensure_file_meta": "file_meta is always there",
+        "formatted_lines": "use str(ds).splitlines()",
+        "get_item": "use ds[tag], and ds.view(tag) for the bytes",
+        "get_private_item": "use private_block(group, creator)[offset]",
+        "group_dataset": "use [element for element in ds if element.tag.group == group]",
+        "is_implicit_VR": "see transfer_syntax; save_as(path, transfer_syntax) sets it",
+        "is_little_endian": "use not ds.is_big_endian; save_as(path, transfer_syntax) sets it",
+        "original_encoding": "see transfer_syntax",
+        "remove_private_tags": "use walk(lambda level, one: level.pop(one.tag) if one.tag.is_private else None)",
+        "set_original_encoding": "save_as(path, transfer_syntax) does it",
+    }
+)
 
 
 class Convertible:

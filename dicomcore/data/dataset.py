@@ -8,7 +8,7 @@ Refuses: attributes that are no keyword (`AttributeError` with the nearest one),
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +24,7 @@ from ..vocab.tag import Tag, format_tag, is_private_creator, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from ._late import late
-from .convert import Convertible
+from .convert import ELSEWHERE, Convertible
 from .deep import copy_deep, is_edited, iter_all
 from .element import Element, coerce, restore_element
 from .equality import is_equal
@@ -192,6 +192,15 @@ class Dataset(Level, Convertible):
         """Every element, those of items after the sequence that holds them."""
         return iter_all(self)
 
+    def walk(self, callback: Callable[[Dataset, Element], object], recursive: bool = True) -> None:
+        """Call ``callback(level, element)`` on each, which may edit and delete; `dicomcore.walk` tells the path too."""
+        late("call_on_each")(self, callback, recursive)
+
+    def dir(self, *parts: str) -> list[str]:
+        """Keywords of this level, sorted; with ``parts`` those that hold one of them in upper or lower case."""
+        names = filter(None, map(keyword_for_tag, self._tags()))
+        return sorted({name for name in names if not parts or any(part.lower() in name.lower() for part in parts)})
+
     def view(self, key: Any) -> memoryview:
         """The value field as it would stand in the file: for an unedited element its bytes, not copied."""
         tag = parse_tag(key)
@@ -220,13 +229,7 @@ class Dataset(Level, Convertible):
             vr = present.VR
         else:
             vr = dictionary_vr(tag, self._context()) or "UN"
-        self._store(Element._of(self, tag, vr, coerce(vr, value)))
-
-    def _store(self, element: Element) -> None:
-        tag = int(element.tag)
-        self._edits[tag] = element
-        element._owner = self
-        self._sequences.pop(tag, None)
+        self._store(Element._of(self, tag, vr, coerce(vr, value, tag)))
 
     def _remove(self, tag: int) -> bool:
         origin = self._origin
@@ -365,6 +368,11 @@ class Dataset(Level, Convertible):
     # -- the file ---------------------------------------------------------------------------------------------------
 
     @property
+    def filename(self) -> str | None:
+        """Where it was read from, as it was named there; None when that has no name."""
+        return (self._origin.file.source.name or None) if self._origin is not None else None
+
+    @property
     def file_meta(self) -> Dataset:
         """The file meta information, group 0002 (PS3.10 section 7.1); it can be set."""
         if self._meta is None:
@@ -413,11 +421,9 @@ class Dataset(Level, Convertible):
         return self._origin.file.issues if self._origin is not None else []
 
     def check(self) -> list[Issue]:
-        """Read every value at every depth, those of the file meta information too, then answer `issues`."""
-        for dataset in (self.file_meta, self) if self._origin is not None and self._origin.parent is None else (self,):
-            for element in dataset.iterall():
-                _ = element.value
-        return self.issues
+        """Hold every value at every depth against PS3.5 6.2, then answer `issues`; see `dicomcore.data.check`."""
+        found: list[Issue] = late("check")(self)
+        return found
 
     def save_as(self, path: Any, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
         """Write a Part 10 file, atomically; see `dicomcore.data.files.save_as`."""
@@ -480,9 +486,12 @@ class Dataset(Level, Convertible):
         raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> AttributeError:
-        near = None if name.startswith("_") else suggest(name)
+        if name in ELSEWHERE:
+            return AttributeError(f"there is no {name} here; {ELSEWHERE[name]}", name=name, obj=self)
+        near = None if name.startswith("_") else suggest(name, [one for one in dir(type(self)) if one[0] != "_"])
         hint = f"; did you mean {near}?" if near else ""
-        return AttributeError(f"{name!r} is no keyword of the data dictionary{hint}", name=name, obj=self)
+        what = "no keyword of the data dictionary" if name[:1].isupper() else "no attribute of a data set"
+        return AttributeError(f"{name!r} is {what}{hint}", name=name, obj=self)
 
 
 setup_types(Dataset, Element, Sequence)

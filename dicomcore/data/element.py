@@ -2,7 +2,7 @@
 
 Promises: an `Element` read from a file decodes its value on first touch; setting ``.value`` on one that a `Dataset`
 gave out edits that data set. What is assigned takes the type that reading would give (PS3.5 section 6.2).
-Refuses (`TypeError`, `ValueError`): a value that no reading of its VR could give.
+Refuses (`InvalidValue`): a value that no reading of its VR could give.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from datetime import date, datetime, time
 from typing import Any
 
 from .._core.level import Cell
+from .._core.values import decimals_of
 from ..encoding.arrays import encode_array
 from ..encoding.person_name import PersonName
-from ..encoding.values import DS, IS, MultiValue, decode, empty_value
+from ..encoding.rules import TAKES
+from ..encoding.temporal import moment_text
+from ..encoding.values import DS, IS, MultiValue, decode, empty_value, format_decimal
+from ..errors import DicomError, InvalidValue
 from ..vocab.dictionary import lookup
 from ..vocab.tag import Tag, format_tag, is_private, is_private_creator, parse_tag
 from ..vocab.uids import UID
@@ -43,23 +47,26 @@ def _text(value: Any) -> Any:
     raise TypeError(f"expected str, not {type(value).__name__}")
 
 
-def _moment(kind: type[date] | type[time], form: str) -> Callable[[Any], Any]:
+def _moment(vr: str, *kinds: type[date] | type[time]) -> Callable[[Any], Any]:
     """Text as it is; what ``datetime`` calls a date or a time, in the form of PS3.5 6.2."""
+    return lambda value: moment_text(vr, value) if isinstance(value, kinds) else _text(value)
 
-    def coerce_moment(value: Any) -> Any:
-        if not isinstance(value, kind):
-            return _text(value)
-        text = value.strftime(form)
-        microsecond = getattr(value, "microsecond", 0)
-        text += f".{microsecond:06}" if microsecond and "%S" in form else ""
-        return text + (value.strftime("%z") if form.startswith("%Y%m%d%H") else "")
 
-    return coerce_moment
+def _name(value: Any) -> Any:
+    if value is None or isinstance(value, PersonName):
+        return value
+    text = str(value) if hasattr(value, "family_name") else _text(value)  # pydicom's, for one
+    return PersonName(text.rstrip("="))
 
 
 def _string_number(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def coerce_string(value: Any) -> Any:
-        return value if value is None or value == "" else kind(value)
+        if type(value) in _KNOWN_NUMBERS:
+            return kind(value)
+        if value is None or value == "":
+            return value
+        original = getattr(value, "original_string", None)  # pydicom's numbers remember too
+        return kind(original if isinstance(original, str) and original else value)
 
     return coerce_string
 
@@ -70,21 +77,22 @@ def _octets(value: Any) -> Any:
     return memoryview(value).tobytes()
 
 
+_KNOWN_NUMBERS = frozenset([float, int, DS, IS])
 _SHOWN = 16  # values, or bytes, on one line of text
 _INTEGERS = ("US", "SS", "UL", "SL", "UV", "SV")
 _COERCE: dict[str, Callable[[Any], Any]] = {
     **{code: _text for code, row in VRS.items() if row.is_string},
     **{code: _number(operator.index) for code in _INTEGERS},
     **{code: _octets for code in VRS if code[0] == "O" or code == "UN"},
-    "DA": _moment(date, "%Y%m%d"),
-    "TM": _moment(time, "%H%M%S"),
-    "DT": _moment(datetime, "%Y%m%d%H%M%S"),
+    "DA": _moment("DA", date),
+    "TM": _moment("TM", time, datetime),
+    "DT": _moment("DT", date),
     "FL": _number(float),
     "FD": _number(float),
     "AT": _number(parse_tag),
     "DS": _string_number(DS),
     "IS": _string_number(IS),
-    "PN": lambda value: value if value is None or isinstance(value, PersonName) else PersonName(_text(value)),
+    "PN": _name,
     "UI": lambda value: value if value is None or isinstance(value, UID) else UID(_text(value)),
 }
 _STRING_NUMBERS = frozenset(["DS", "IS"])
@@ -93,18 +101,42 @@ _SPLITS = frozenset(code for code, row in VRS.items() if row.is_string and row.i
 _MULTI = frozenset(code for code, row in VRS.items() if row.is_multi_valued)
 
 
-def coerce(vr: str, value: Any) -> Any:
-    """``value`` as reading an element of this VR would give it; ``vr`` may be ambiguous, such as ``US or SS``."""
+def coerce(vr: str, value: Any, tag: int) -> Any:
+    """``value`` as reading an element of this VR would give it; ``vr`` may be ambiguous, such as ``US or SS``.
+
+    InvalidValue, which is a ValueError and a TypeError, says what the element takes.
+    """
+    try:
+        return _coerced(vr, value)
+    except DicomError as error:
+        error.path = error.path or format_tag(tag)
+        raise
+    except (TypeError, ValueError, OverflowError):
+        entry = lookup(tag)
+        name = entry.keyword if entry is not None and entry.keyword else "the element"
+        shown = f"a {type(value).__name__}" if hasattr(value, "keys") else repr(value)
+        takes = dict.fromkeys(TAKES[one] for one in vr.split(" or "))
+        raise InvalidValue(
+            f"{shown if len(shown) <= 60 else shown[:57] + '...'} is no value of {name}",
+            path=format_tag(tag),
+            clause=f"PS3.5 6.2 {vr}",
+            hint=f"{vr} takes {' or '.join(takes)}",
+        ) from None
+
+
+def _coerced(vr: str, value: Any) -> Any:
     if vr == "SQ":
         if isinstance(value, Sequence):
             return value
         if hasattr(value, "keys"):  # one Dataset where a list of them belongs; iterating it would give elements
-            raise TypeError(f"a sequence is a list of Datasets, not one {type(value).__name__}")
+            raise TypeError
         return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
     if code == "DS" and type(value) is MultiValue and (twin := value.twin()) is not None:
         return twin
+    if code == "DS" and isinstance(value, (list, tuple)) and (many := decimals_of(value, format_decimal)) is not None:
+        return many
     if getattr(value, "ndim", 0) and (code in _STRING_NUMBERS or code in _BINARY_NUMBERS):
         if code in _STRING_NUMBERS:  # as it will be written, and compiled both ways
             return decode(code, encode_array(code, value), False, ())
@@ -114,7 +146,7 @@ def coerce(vr: str, value: Any) -> Any:
             return bytes(value)
         if code == "OB":
             convert = _octets
-    is_many = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    is_many = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "family_name")
     if code in _MULTI and is_many and not (code == "AT" and _is_tag_pair(value)):
         values = [convert(one) for one in value]
         if len(values) < 2:
@@ -151,10 +183,10 @@ class Element(Cell):
         if vr[:2] not in VRS:
             raise ValueError(f"{vr!r} is no value representation of PS3.5 section 6.2")
         self.VR = vr
-        self._value = coerce(vr, value)
+        self._value = coerce(vr, value, self.tag)
 
     def _change(self, value: Any) -> None:
-        self._value = coerce(self.VR, value)
+        self._value = coerce(self.VR, value, self.tag)
         if self._owner is not None:
             self._owner._store(self)
 

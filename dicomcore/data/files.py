@@ -21,16 +21,18 @@ from ..encoding.stream import Inflater, StreamEnded, StreamSource
 from ..encoding.writer import Lengths
 from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
+from ..vocab.dictionary import keyword_for_tag
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ._late import late
 from .dataset import Dataset
+from .element import element_name
 from .origin import FileState, Origin
-from .part10 import Layout, read_layout
+from .part10 import Layout, is_island, read_layout
 from .writer import encode_dataset, encode_group, iter_bytes, iter_deflated
 
-__all__ = ["dcmread", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
+__all__ = ["dcmread", "dcmwrite", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 
 _BEFORE_PIXELS = 0x7FE00008  # Float Pixel Data; Double Float Pixel Data and Pixel Data follow
 _CHARSET = 0x00080005
@@ -100,6 +102,7 @@ def _read_body(
     explicit = syntax.explicit
     if syntax.deflated and len(source.head) >= 8:
         explicit = bytes(source.head[4:6]).isalpha() and bytes(source.head[4:6]).isupper()
+        explicit = explicit or is_island(source, start, False)
         if not explicit:
             policy.accept(Issue("the deflated data set is Implicit VR", start, clause="PS3.5 A.5"), issues)
 
@@ -165,9 +168,12 @@ def save_as(
     lengths: Lengths | None = None,
     group_lengths: bool | None = None,
     conform: bool = False,
+    enforce_file_format: bool = True,
 ) -> None:
     """Write a Part 10 file, or to anything with a ``write`` method. The data set goes on from where it was read.
 
+    EncodingError for a new data set without SOP Class or Instance UID, which a file must name (PS3.10 7.1), but not
+    with ``enforce_file_format=False``. One that was read without them is written so, which is told in ``ds.issues``.
     A file saved over its own source is re-opened in place, and items and sequences that were handed out stay good.
     A file that is replaced keeps its permissions; a symbolic link stays one, and what it leads to is replaced.
     FileExistsError with ``replace=False`` when the name is taken. ``lengths`` ("defined", "undefined") and
@@ -183,7 +189,7 @@ def save_as(
     chunks = encode_dataset(written, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
     deflates = transfer_syntax(uid).deflated and not is_copy
     views = iter_deflated(chunks) if deflates else iter_bytes(chunks)
-    head = encode_head(written, uid)
+    head = encode_head(written, uid, enforce_file_format)
     if hasattr(path, "write"):
         path.write(head)
         for view in views:
@@ -207,6 +213,11 @@ def save_as(
         _rebase(dataset, fresh)
         if dataset._meta is not None:
             object.__setattr__(dataset, "_meta", None)
+
+
+def dcmwrite(path: Any, dataset: Dataset, transfer_syntax: str | TransferSyntax | None = None, **options: Any) -> None:
+    """`Dataset.save_as` under the name, and with the arguments in the order, that pydicom has."""
+    dataset.save_as(path, transfer_syntax, **options)
 
 
 def _check_groups(dataset: Dataset) -> None:
@@ -241,7 +252,7 @@ def _rebase(dataset: Dataset, fresh: Dataset) -> None:
     object.__setattr__(dataset, "_sequences", touched)
 
 
-def encode_head(dataset: Dataset, uid: str) -> bytes:
+def encode_head(dataset: Dataset, uid: str, enforce_file_format: bool = True) -> bytes:
     """Preamble, prefix and meta group: as they were read when they still say the truth, else made anew."""
     origin = dataset._origin
     layout = origin.file.layout if origin is not None and origin.parent is None else None
@@ -263,6 +274,7 @@ def encode_head(dataset: Dataset, uid: str) -> bytes:
     for own, tag in _UIDS:
         if value := dataset._value(tag, None):
             written._assign(own, str(value))
+    _check_head(dataset, written, enforce_file_format)
     written.TransferSyntaxUID = uid
     written.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     written.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
@@ -272,11 +284,31 @@ def encode_head(dataset: Dataset, uid: str) -> bytes:
     return b"".join((preamble, b"DICM", encode_group(written), group))
 
 
+def _check_head(dataset: Dataset, meta: Dataset, enforced: bool) -> None:
+    """A file must name its SOP Class and Instance; one that was read without them may go on, and that is told."""
+    for tag, own in _UIDS:
+        if meta._value(tag, None):
+            continue
+        message, path = f"the file is written without {element_name(tag)}", format_tag(tag)
+        if dataset._origin is None and enforced:
+            keyword = keyword_for_tag(own)
+            raise EncodingError(
+                f"the data set has no {keyword} {format_tag(own)}, which a file must name",
+                path=path,
+                clause="PS3.10 7.1",
+                hint=f"set {keyword} or file_meta.{keyword_for_tag(tag)}; or give enforce_file_format=False",
+            )
+        issue = Issue(message, None, path, "PS3.10 7.1")
+        if dataset._origin is not None and enforced:
+            dataset._origin.report(issue)
+
+
 def freeze(dataset: Dataset) -> tuple[bytes, str, tuple[str, ...], bytes | None]:
     """What `restore` needs: the encoded data set, its syntax, the character set it inherits, its meta group."""
     origin = dataset._origin
     uid = dataset._read_syntax() if origin is not None and origin.parent is None else EXPLICIT_LE.uid
-    if transfer_syntax(uid).deflated:
+    syntax = transfer_syntax(uid)
+    if syntax.deflated or (origin is not None and origin.index.explicit and not syntax.explicit):  # else VRs are lost
         uid = EXPLICIT_LE.uid
     has_meta = dataset._meta is not None or (origin is not None and origin.parent is None)
     charsets = origin.charsets if origin is not None and origin.parent is not None else ()

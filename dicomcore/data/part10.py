@@ -17,6 +17,7 @@ from .._core.meta import NEED, OVERRUN, walk
 from ..encoding.index import read_index
 from ..encoding.policy import LENIENT, Policy
 from ..encoding.source import FileSource, Source, open_source
+from ..encoding.vrs import UNDEFINED_LENGTH
 from ..errors import EncodingError, Issue
 from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.dictionary import lookup
@@ -72,7 +73,8 @@ def _walk_odd_meta(
 ) -> tuple[int, dict[int, bytes]]:
     """A meta group that breaks off, or that is in big endian."""
     if position > start:
-        policy.accept(Issue("the file ends within the file meta information", position, clause=META_CLAUSE), issues)
+        message = "the file ends within the file meta information"
+        policy.accept(Issue(message, position, None, META_CLAUSE, True), issues)
         return source.size, values
     if bytes(source.view(start, min(4, source.size - start)))[:2] != b"\0\2":
         return position, values
@@ -108,6 +110,18 @@ def _looks_like(source: Source, offset: int, declared_big: bool | None = None) -
     return (explicit, False) if explicit and little >> 16 else None
 
 
+def is_island(source: Source, offset: int, big_endian: bool) -> bool:
+    """Whether an element without VR is alone so: its 32-bit length leads nowhere, or to an element that has a VR."""
+    order: Literal["little", "big"] = "big" if big_endian else "little"
+    length = int.from_bytes(source.view(offset + 4, 4), order)
+    if length == UNDEFINED_LENGTH:
+        return False
+    behind = offset + 8 + length
+    if behind + 8 > source.size:
+        return behind > source.size
+    return bytes(source.view(behind + 4, 2)) in _VR_BYTES
+
+
 def _is_plausible(tag: int) -> bool:
     """In the dictionary, or a group length; no command element."""
     return tag >> 16 > 0 and (lookup(tag) is not None or (not tag & 0xFFFF and tag >> 16 < 0x100))
@@ -120,6 +134,7 @@ _PLAIN = {
     if syntax.explicit and not syntax.big_endian and not syntax.deflated
     for pad in (b"", b"\0")
 }
+# implicit big endian (ACR-NEMA) is read as explicit, of elements without their VR
 _BY_LOOKS = {(True, False): EXPLICIT_LE, (False, False): IMPLICIT_LE, (True, True): EXPLICIT_BE}
 
 
@@ -135,10 +150,10 @@ def _checked_syntax(source: Source, offset: int, declared: str, policy: Policy, 
         return _BY_LOOKS.get(looks or (False, False), EXPLICIT_BE)
     if looks is None or looks == (syntax.explicit, syntax.big_endian):
         return syntax
-    found = _BY_LOOKS.get(looks)
-    if found is None:
+    found, name = _BY_LOOKS.get(looks, EXPLICIT_BE), str(_BY_LOOKS.get(looks, "Implicit VR Big Endian"))
+    if syntax.explicit and not looks[0] and is_island(source, offset, looks[1]):
         return syntax
-    issue = Issue(f"{syntax} is declared, but the data set is {found}", offset, clause="PS3.10 7.1")
+    issue = Issue(f"{syntax} is declared, but the data set is {name}", offset, clause="PS3.10 7.1")
     policy.accept(issue, issues)
     return replace(syntax, explicit=found.explicit, big_endian=found.big_endian)  # the pixel data may be as declared
 

@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from .._core.level import Items, Level
+from ._late import late
 
 __all__ = ["Sequence"]
 
@@ -45,6 +46,14 @@ class Sequence(Items, MutableSequence[Any]):
     def insert(self, index: int, value: Any) -> None:
         self._items.insert(index, _checked(value))
         self._reshaped = True
+
+    def as_arrays(self, key: Any) -> Any:
+        """The numbers of one element of every item, None where an item lacks it: a list of arrays of shape (VM,).
+
+        ``[points.reshape(-1, 3) for points in region.ContourSequence.as_arrays("ContourData")]`` are the contours of a
+        region. See `dicomcore.data.arrays.as_arrays`.
+        """
+        return late("as_arrays")(self, key)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Sequence, list, tuple)):

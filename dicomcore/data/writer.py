@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from .._core.level import Encoder, setup_forms
@@ -120,8 +121,8 @@ def encode_dataset(
 
     ``charsets`` is in effect until the data set says otherwise. ``lengths`` "defined" or "undefined" is what all
     sequences and items get; by default each keeps the kind it has. Group lengths (PS3.5 7.2) stay where nothing
-    changes and go where something does; with ``group_lengths`` True those of the outermost level stay and are made
-    right, with False none is written. Without ``deflate`` a deflated syntax gives what is to be deflated.
+    changes and go where something does; with ``group_lengths`` True those of every level stay and are made right, with
+    False none is written. Without ``deflate`` a deflated syntax gives what is to be deflated.
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     syntax = wanted if isinstance(wanted, TransferSyntax) else transfer_syntax(wanted)
@@ -210,12 +211,14 @@ class _Writer:
                 f"sequences are nested deeper than {self.limits.nesting_depth}", hint="does an item contain itself?"
             )
         origin = dataset._origin
-        inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
-        extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
         as_kept = self.lengths is None and self.group_lengths is None
         if origin is None and keep is None and not self.big_endian and as_kept:
             return self.fresh(dataset, scope)
-        if origin is None:
+        inner = self.inner(dataset, scope if keep is None else scope._replace(charsets=keep))
+        extra = {} if keep is None else {CHARSET: Element(CHARSET, "CS", list(keep))}
+        if self.group_lengths:
+            chunks = self.counted(dataset, origin, extra, inner)
+        elif origin is None:
             edits = {**dataset._edits, **extra}
             chunks = [chunk for tag in sorted(edits) if edits[tag] for chunk in self.edit(tag, edits[tag], inner)]
         else:
@@ -253,8 +256,7 @@ class _Writer:
         relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
         is_inner = len(scope.datasets) > 1  # what is cut there would swallow what follows
         rest = len(index) > 0 and index.is_cut(len(index) - 1) and (is_inner or not self.same_form(origin))
-        counts = bool(self.group_lengths) and len(scope.datasets) == 1 and any(not tag & 0xFFFF for tag in index.tags())
-        if not (recharset or relabel or rest or extra or counts or dataset._is_edited()):
+        if not (recharset or relabel or rest or extra or dataset._is_edited()):
             return self.run(origin, 0, len(index))
         edits: dict[int, Element | None] = {**dataset._edits, **extra}
         sequences = {tag: one for tag, one in dataset._sequences.items() if one._is_edited()}
@@ -264,28 +266,9 @@ class _Writer:
         chunks: list[Chunk] = []
         start = stop = 0  # the run that is open
         done: set[int] = set()
-        group: tuple[int, int] | None = None  # whose length is to be filled in, and where
-
-        def count_group(ends: int) -> None:
-            nonlocal group
-            if group is not None and group[0] != ends:
-                length = sum(map(len, chunks[group[1] + 1 :]))
-                [chunks[group[1]]] = self.value(
-                    group[0] << 16, "UL", length.to_bytes(4, ("little", "big")[self.big_endian])
-                )
-                group = None
-
         for row in order:
             tag = tags[row]
             special: list[Chunk] | None = None
-            if group is not None and group[0] != tag >> 16:
-                while new and new[0] >> 16 == group[0]:
-                    chunks += self.run(origin, start, stop)
-                    start = stop = row
-                    chunks += self.edit(new[0], edits[new.pop(0)], scope)
-                chunks += self.run(origin, start, stop)
-                start = stop = row
-                count_group(tag >> 16)
             while new and new[0] < tag:
                 chunks += self.run(origin, start, stop)
                 start = stop = row
@@ -294,8 +277,7 @@ class _Writer:
                 special = [] if tag in done else self.edit(tag, edits[tag], scope)
                 done.add(tag)
             elif tag & 0xFFFF == 0:
-                special = [b""] if counts and tag not in done else []
-                done.add(tag)
+                special = []
             elif tag in sequences:
                 special = self.sequence(tag, sequences[tag], scope)
             elif recharset or relabel or index.is_cut(row):
@@ -305,16 +287,47 @@ class _Writer:
                 start = row
             stop = row + 1
             if special is not None:
-                if special == [b""]:
-                    group = (tag >> 16, len(chunks))
                 chunks += special
                 start = stop
         chunks += self.run(origin, start, stop)
         for tag in new:
-            count_group(tag >> 16)
             chunks += self.edit(tag, edits[tag], scope)
-        count_group(-1)
         return chunks
+
+    def counted(self, dataset: Dataset, origin: Origin | None, extra: dict[int, Element], scope: _Scope) -> list[Chunk]:
+        """A level one by one, with the group lengths that it has counted anew."""
+        edits: dict[int, Element | None] = {**dataset._edits, **extra}
+        rows = [(tag, row) for row, tag in enumerate(origin.index.tags())] if origin is not None else []
+        known = {tag for tag, _ in rows}
+        order = sorted([*rows, *((tag, -1) for tag, element in edits.items() if element and tag not in known)])
+        chunks: list[Chunk] = []
+        for group, members in groupby(order, lambda one: one[0] >> 16):
+            body: list[Chunk] = []
+            done: set[int] = set()  # an edit stands for all rows of its tag
+            counts = False
+            for tag, row in members:
+                if tag & 0xFFFF == 0:
+                    counts = tag not in edits or edits[tag] is not None
+                elif tag not in edits:
+                    assert origin is not None
+                    body += self.unedited(dataset, origin, row, tag, scope)
+                elif tag not in done:
+                    body += self.edit(tag, edits[tag], scope)
+                    done.add(tag)
+            if counts:
+                length = sum(map(len, body)).to_bytes(4, ("little", "big")[self.big_endian])
+                chunks += self.value(group << 16, "UL", length)
+            chunks += body
+        return chunks
+
+    def unedited(self, dataset: Dataset, origin: Origin, row: int, tag: int, scope: _Scope) -> list[Chunk]:
+        """One row of a level that is not emitted in runs."""
+        recharset = scope.charsets != origin.charsets
+        relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
+        if origin.vr(row, tag) == "SQ":
+            return self.single(dataset, origin, row, tag, scope)
+        chunks = self.changed(dataset, origin, row, tag, scope, recharset, relabel)
+        return self.run(origin, row, row + 1) if chunks is None else chunks
 
     def same_form(self, origin: Origin) -> bool:
         """Whether what was read can stand as it is."""
@@ -467,7 +480,7 @@ class _Writer:
                 return [self.header(tag, "OB", UNDEFINED_LENGTH), body, sequence_delimiter()]
             origin = scope.datasets[-1]._origin
             swap = (origin is not None and origin.big_endian) != self.big_endian
-            return self.value(tag, vr, in_order(value, VRS[vr].word, swap))
+            return self.value(tag, vr, in_order(_even(value, vr), VRS[vr].word, swap))
         return self.value(tag, vr, self.text(vr, value, scope, tag))
 
     def text(self, vr: str, value: object, scope: _Scope, tag: int) -> bytes:

@@ -1,8 +1,9 @@
 """Value fields to numpy arrays and back (PS3.5 section 6.2): DS and IS parsed in one pass, binary numbers as they lie.
 
 `decode_array` gives a new or read-only array of shape (VM,): float64 for DS, int64 for IS, for the binary numbers their
-own type in the byte order of the machine. `encode_array` writes DS in at most 16 bytes, the shortest decimal that reads
-back equal or else the nearest, ties to even, and IS in at most 12. EncodingError tells the offset in the value field.
+own type in the byte order of the machine; `decode_arrays` does many fields of one block at once. `encode_array` writes
+DS in at most 16 bytes, the shortest decimal that reads back equal or else the nearest, ties to even, and IS in at most
+12. EncodingError tells the offset in the value field.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.arrays import count_values, read_decimals, read_integers, write_decimals, write_integers
+from .._core.arrays import (
+    count_fields,
+    join_fields,
+    read_decimals,
+    read_fields,
+    read_integers,
+    read_text,
+    write_decimals,
+    write_integers,
+)
 from ..errors import EncodingError
 from .values import format_decimal
 
-__all__ = ["ARRAY_TYPES", "decode_array", "encode_array"]
+__all__ = ["ARRAY_TYPES", "decode_array", "decode_arrays", "encode_array"]
 
 ARRAY_TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -46,16 +56,11 @@ def decode_array(vr: str, raw: bytes | memoryview, big_endian: bool = False) -> 
 
 
 def _decode_text(vr: str, raw: bytes | memoryview) -> NDArray[Any]:
-    total, length = count_values(raw)
-    values: NDArray[Any] = np.empty(total, ARRAY_TYPES[vr])
-    if not total:
-        return values
-    read, convert = (read_decimals, float) if vr == "DS" else (read_integers, int)
-    field = memoryview(raw)[:length]
-    count, at = read(field, values, 0, 0)
+    values, count, at = read_text(raw, vr == "DS", np.empty)
     if at < 0:
         return values
-    text = bytes(field)
+    read, convert = (read_decimals, float) if vr == "DS" else (read_integers, int)
+    text = bytes(raw).rstrip(b" \0")
     while at >= 0:  # one that the kernel leaves: more digits than a word holds, or no number at all
         stop = text.find(b"\\", at)
         one = text[at : stop if stop >= 0 else len(text)]
@@ -74,6 +79,35 @@ def _decode_text(vr: str, raw: bytes | memoryview) -> NDArray[Any]:
             raise EncodingError(f"value {count + 1} is empty", offset=stop + 1, clause=f"PS3.5 6.2 {vr}")
         count, at = read(text, values, count, stop + 1)
     return values
+
+
+def decode_arrays(
+    vr: str, block: bytes | memoryview, offsets: NDArray[Any], lengths: NDArray[Any], big_endian: bool = False
+) -> list[NDArray[Any] | None]:
+    """Arrays of fields of a block, parts of one new array; None for a field that only `decode_array` can tell about.
+
+    ``offsets`` and ``lengths`` are int64 and of one length.
+    """
+    form = np.dtype(ARRAY_TYPES[vr])
+    if vr in ("DS", "IS"):
+        sizes, counts = lengths.copy(), np.empty_like(lengths)
+        values: NDArray[Any] = np.empty(count_fields(block, offsets, sizes, counts), form)
+        left = np.empty(len(offsets), np.uint8)
+        decimals, integers = (values, None) if vr == "DS" else (None, values)
+        read_fields(block, offsets, sizes, counts, decimals, integers, left)
+    else:
+        left = lengths % form.itemsize != 0
+        sizes = np.where(left, 0, lengths)
+        counts = sizes // form.itemsize
+        values = np.empty(int(counts.sum()), form)
+        join_fields(block, offsets, sizes, values.view(np.uint8))
+        if form.itemsize > 1 and big_endian != (sys.byteorder == "big"):
+            values.byteswap(inplace=True)
+    ends = np.cumsum(counts).tolist()
+    arrays: list[NDArray[Any] | None] = [values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    for number in np.flatnonzero(left).tolist():
+        arrays[number] = None
+    return arrays
 
 
 def encode_array(vr: str, values: NDArray[Any]) -> bytes:

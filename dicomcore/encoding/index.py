@@ -9,7 +9,7 @@ repaired as the field's readers do and told as Issues, or raised under a strict 
 from __future__ import annotations
 
 from dicomcore._core.level import ItemSpan
-from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, ElementIndex, Scanner
+from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, OFFSET_LIMIT, ElementIndex, Scanner
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import Source
 from dicomcore.encoding.stream import StreamSource
@@ -42,6 +42,7 @@ _FAULTS = {
     14: ("no item of {tag} here, {available} bytes before its delimiter; kept in the value as they are", "PS3.5 7.5"),
     15: ("{available} zero bytes between elements; left out", "PS3.5 7.1"),
 }
+_BROKEN = frozenset({1, 2, 8, 9, 14})  # something is missing, or where it belongs is a guess
 _REFUSALS = {
     DEPTH: ("sequences are nested deeper than {limits.nesting_depth} levels", "Limits.nesting_depth"),
     COUNT: ("more than {limits.element_count} elements", "Limits.element_count"),
@@ -102,6 +103,8 @@ def _scan(
         raise EncodingError(
             f"bytes {start} to {stop} are not in a source of {source.size}", offset=start, path=path or None
         )
+    if stop >= OFFSET_LIMIT:
+        raise LimitExceeded(f"more than {OFFSET_LIMIT} bytes", offset=start, path=path or None)
     scanner = Scanner(
         start,
         stop,
@@ -153,7 +156,8 @@ def _tell(
             text, clause = _FAULTS[code]
             vr = bytes(((claimed >> 8) & 0xFF, claimed & 0xFF)).decode("ascii", "replace")
             message = text.format(tag=format_tag(tag), vr=vr, claimed=claimed, available=available)
-            policy.accept(Issue(message, at, _path(path, steps, tag, items=items), clause), issues)
+            where = _path(path, steps, tag, items=items)
+            policy.accept(Issue(message, at, where, clause, code in _BROKEN), issues)
         if len(issues) > policy.issue_count:
             scanner.mute()
         status = scanner.feed(block, offset)

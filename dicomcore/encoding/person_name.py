@@ -41,11 +41,11 @@ class PersonName(str):
 
     def _group(self, number: int) -> str:
         groups = self.split("=")
-        return groups[number] if number < len(groups) else ""
+        return str(groups[number]) if number < len(groups) else ""
 
     def _part(self, number: int) -> str:
         parts = self._group(0).split("^")
-        return parts[number] if number < len(parts) else ""
+        return str(parts[number]) if number < len(parts) else ""
 
     @property
     def alphabetic(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from .._core.scan import OFFSET_LIMIT
 from ..errors import EncodingError, Issue, LimitExceeded
 from ..limits import DEFAULT_LIMITS, Limits
 from .policy import LENIENT, Policy
@@ -41,7 +42,7 @@ class StreamSource:
     def __init__(self, stream: Readable, *, limits: Limits = DEFAULT_LIMITS) -> None:
         name = getattr(stream, "name", "")
         self.name = name if isinstance(name, str) else ""
-        self.size = 1 << 62
+        self.size = OFFSET_LIMIT - 1
         self._limit = limits.inflated_length
         self._stream = stream
         self._buffer = bytearray()
@@ -118,8 +119,8 @@ class Inflater:
         out, self._rest = self._rest[:length], self._rest[length:]
         return out
 
-    def _tell(self, message: str, offset: int) -> None:
-        self._policy.accept(Issue(message, offset, clause=_CLAUSE), self._issues)
+    def _tell(self, message: str, offset: int, *, is_broken: bool = False) -> None:
+        self._policy.accept(Issue(message, offset, None, _CLAUSE, is_broken), self._issues)
 
     def _inflate(self, source: Source, start: int) -> Iterator[bytes]:
         inflater, left = self._begin(source, start), self._limit
@@ -140,7 +141,8 @@ class Inflater:
                     block = inflater.decompress(pending, min(left + 1, _OUTPUT_LENGTH))
                 except zlib.error as error:
                     block = _salvage(saved, bytes(pending))[:left]
-                    self._tell(f"the deflated stream is broken ({error}); read up to there", position - len(pending))
+                    message = f"the deflated stream is broken ({error}); read up to there"
+                    self._tell(message, position - len(pending), is_broken=True)
                     yield block
                     return
                 left -= len(block)
@@ -153,7 +155,7 @@ class Inflater:
                 pending = inflater.unconsumed_tail
                 yield block
         if not inflater.eof:
-            self._tell("the deflated stream has no end", source.size)
+            self._tell("the deflated stream has no end", source.size, is_broken=True)
             return
         behind = position - len(inflater.unused_data)
         if source.size - behind > 1 or (source.size > behind and source.view(behind, 1)[0]):

@@ -2,7 +2,8 @@
 
 Values of a data set stay text, as they were written; these functions say what the text means. A partial value, such as
 ``2026`` or ``1030``, is a span; `bounds` gives its first and its last moment, and does the same for ``A-B``, ``A-``,
-``-B``. Refuses (ValueError) what is no value of the VR. A leap second is taken as second 59, which Python has.
+``-B``; `moment_text` writes Python's own. Refuses (ValueError) what is no value of the VR. A leap second is taken as
+second 59, which Python has.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta, timezone
 
-__all__ = ["bounds", "parse_date", "parse_datetime", "parse_time"]
+__all__ = ["bounds", "moment_text", "parse_date", "parse_datetime", "parse_time"]
 
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)|(\d{4})\.(\d\d)\.(\d\d)")  # with dots as ACR-NEMA wrote them
 _TIME = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6}))?)?)?")
@@ -33,7 +34,7 @@ def parse_time(text: str, *, last: bool = False) -> time:
         raise ValueError(f"{text!r} is no time of PS3.5 6.2")
     hour, minute, second, fraction = match.groups()
     micro = _part(_micro(fraction, last), 999_999, last)
-    return time(int(hour), _part(minute, 59, last), min(_part(second, 59, last), 59), micro)
+    return time(int(hour), _part(minute, 59, last), _second(second, last), micro)
 
 
 def parse_datetime(text: str, *, last: bool = False) -> datetime:
@@ -58,7 +59,7 @@ def parse_datetime(text: str, *, last: bool = False) -> datetime:
         int(day or 1),
         _part(hour, 23, last),
         _part(minute, 59, last),
-        min(_part(second, 59, last), 59),
+        _second(second, last),
         _part(_micro(fraction, last), 999_999, last),
         zone,
     )
@@ -81,6 +82,29 @@ def bounds(vr: str, text: str) -> tuple[date | time | datetime | None, date | ti
         raise
 
 
+def moment_text(vr: str, value: date | time) -> str:
+    """The value of DA, TM or DT for a date, time or datetime: to the second, or microsecond where it has them.
+
+    What remembers how it was written (``original_string``, as pydicom's values do) stays so. ValueError for an offset
+    from UTC that is no whole minute.
+    """
+    original = getattr(value, "original_string", None)
+    if isinstance(original, str) and original:
+        return original
+    day = f"{value.year:04}{value.month:02}{value.day:02}" if isinstance(value, date) else ""  # %Y does not pad
+    if vr == "DA" or not isinstance(value, (time, datetime)):
+        return day
+    text = f"{value.hour:02}{value.minute:02}{value.second:02}"
+    if value.microsecond:
+        text += f".{value.microsecond:06}"
+    if vr == "TM":
+        return text
+    zone = value.strftime("%z")
+    if len(zone) > 5:
+        raise ValueError(f"{value} is {zone} from UTC, which DT gives in hours and minutes")
+    return day + text + zone
+
+
 def _dashes(text: str) -> list[int]:
     """Where a range may be parted; an offset has a dash too, so the last one comes last."""
     return [at for at, character in enumerate(text) if character == "-"]
@@ -94,6 +118,10 @@ def _one(vr: str, text: str, last: bool) -> date | time | datetime:
 
 def _part(text: str | None, greatest: int, last: bool, least: int = 0) -> int:
     return int(text) if text is not None else greatest if last else least
+
+
+def _second(text: str | None, last: bool) -> int:
+    return 59 if text == "60" else _part(text, 59, last)
 
 
 def _micro(fraction: str | None, last: bool) -> str | None:

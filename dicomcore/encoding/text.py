@@ -148,6 +148,7 @@ def decode_text(raw: bytes, charsets: tuple[str, ...], vr: str = "LO", issues: l
 def _decode_extended(raw: bytes, charset: _Charset, vr: str, issues: list[Issue] | None) -> Iterator[str]:
     reset = _RESET_NAMES if vr == "PN" else _RESET if vr in ("ST", "LT", "UT") else _RESET_VALUES
     g0, g1 = charset.g0, charset.g1
+    last: _Set | None = None
     for token in _TOKENS.findall(raw):
         if token[0] == 0x1B:
             invoked = _BY_ESCAPE.get(token[1:])
@@ -157,9 +158,14 @@ def _decode_extended(raw: bytes, charset: _Charset, vr: str, issues: list[Issue]
                 continue
             if invoked not in charset.extensions and invoked is not _ASCII:
                 _note(issues, f"escape sequence {token.hex(' ')} invokes an undeclared character set")
-            g0, g1 = (invoked, g1) if invoked.region == 0 else (g0, invoked)
+            if invoked.region == 0:
+                g0 = invoked
+            else:
+                g1 = last = invoked
         elif token[0] >= 0x80:
-            yield _decode(token, g1.codec if g1 else charset.codec, issues)
+            if g1 is None and last is not None:  # the escape should have been repeated behind the delimiter
+                _note(issues, f"no set is invoked for bytes above 7F; read by the last one ({last.codec})")
+            yield _decode(token, (g1 or last or charset).codec, issues)
         elif not g0.prefix:
             yield token.decode("ascii")
             if reset.search(token):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from decimal import Decimal
 from functools import partial
 from struct import Struct
@@ -32,6 +33,8 @@ from ..vocab.tag import Tag, parse_tag
 from ..vocab.uids import UID
 from ..vocab.vr import VRS
 from .person_name import PersonName
+from .rules import TAKES
+from .temporal import moment_text
 from .text import decode_text, encode_text
 
 __all__ = ["DS", "IS", "MultiValue", "decode", "empty_value", "encode", "format_decimal"]
@@ -40,7 +43,7 @@ __all__ = ["DS", "IS", "MultiValue", "decode", "empty_value", "encode", "format_
 class IS(int):
     """An integer string: an int that remembers how it was written."""
 
-    _text: str
+    _text: str | None = None  # when it is not what the number itself would be written as
 
     def __new__(cls, value: str | int | float | Decimal = 0) -> Self:
         if isinstance(value, str):
@@ -58,13 +61,13 @@ class IS(int):
         self = super().__new__(cls, value)
         if self != value:
             raise ValueError(f"{value!r} is no integer")
-        if isinstance(value, IS) and "_text" in value.__dict__:
+        if isinstance(value, IS) and value._text is not None:
             self._text = value._text
         return self
 
     @property
     def original_string(self) -> str:
-        return self.__dict__.get("_text") or int.__repr__(self)
+        return self._text or int.__repr__(self)
 
     def __eq__(self, other: object) -> bool:
         return self.original_string == other if isinstance(other, str) else int.__eq__(self, other)
@@ -138,7 +141,11 @@ decode = Decoder(
 
 def _fail(vr: str, value: object, why: str) -> EncodingError:
     shown = repr(value)
-    return EncodingError(f"{shown if len(shown) <= 80 else shown[:77] + '...'} {why}", clause=f"PS3.5 6.2 {vr}")
+    return EncodingError(
+        f"{shown if len(shown) <= 80 else shown[:77] + '...'} {why}",
+        clause=f"PS3.5 6.2 {vr}",
+        hint=f"{vr} takes {TAKES[vr]}" if vr in TAKES else None,
+    )
 
 
 def encode(vr: str, value: Any, big_endian: bool = False, charsets: tuple[str, ...] = ()) -> bytes:
@@ -174,8 +181,9 @@ def _many(value: Any, pair: bool = False) -> Iterable[Any]:
         value = value.tolist()
     if isinstance(value, (str, int, float, Decimal)) or not isinstance(value, Iterable):
         return (value,)
-    if pair and isinstance(value, tuple) and len(value) == 2 and all(0 <= one <= 0xFFFF for one in value):
-        return (value,)
+    if pair and isinstance(value, tuple) and len(value) == 2:
+        is_pair = all(isinstance(one, int) and 0 <= one <= 0xFFFF for one in value)
+        return (value,) if is_pair else value
     return value
 
 
@@ -199,8 +207,8 @@ def _encode_numbers(vr: str, value: Any, big_endian: bool) -> bytes:
             return form.pack(value)
         many = tuple(_many(value))
         return Struct(f"{form.format[0]}{len(many)}{form.format[1]}").pack(*many)
-    except (struct_error, OverflowError, TypeError) as error:
-        raise _fail(vr, value, f"does not fit: {error}") from None
+    except (struct_error, OverflowError, TypeError):
+        raise _fail(vr, value, "does not fit") from None
 
 
 def _array_bytes(value: Any, form: str) -> bytes | None:
@@ -226,8 +234,8 @@ def _encode_bulk(vr: str, value: Any, big_endian: bool) -> bytes:
     if isinstance(value, Sequence) and not isinstance(value, str):
         try:
             return Struct(f"{form[0]}{len(value)}{form[1]}").pack(*value)
-        except struct_error as error:
-            raise _fail(vr, value, f"does not fit: {error}") from None
+        except struct_error:
+            raise _fail(vr, value, "does not fit") from None
     raise _fail(vr, value, "is not bytes")
 
 
@@ -311,24 +319,15 @@ def _integer_text(value: Any) -> str:
     return text if _INTEGER.fullmatch(text) else int.__repr__(int(value))
 
 
-def _temporal(form: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        if not hasattr(value, "strftime"):
-            return str(value)
-        if form != "DA" and getattr(value, "microsecond", False):
-            text = value.strftime("%H%M%S.%f")
-        else:
-            text = "" if form == "DA" else value.strftime("%H%M%S")
-        if form == "TM":
-            return str(text)
-        date = f"{value.year:04}{value.month:02}{value.day:02}"
-        return date + text + value.strftime("%z")[:5] if form == "DT" and hasattr(value, "hour") else date
-
-    return convert
+def _moment_text(vr: str, value: Any) -> str:
+    if isinstance(value, (date, time)):
+        try:
+            return moment_text(vr, value)
+        except ValueError as error:
+            raise _fail(vr, value, str(error)) from None
+    return str(value)
 
 
 _CONVERTERS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
-    {"DS": _decimal_text, "IS": _integer_text, "DA": _temporal("DA"), "TM": _temporal("TM"), "DT": _temporal("DT")}
+    {"DS": _decimal_text, "IS": _integer_text, **{vr: partial(_moment_text, vr) for vr in ("DA", "TM", "DT")}}
 )

@@ -47,6 +47,7 @@ from dicomcore.ul import (
 )
 from dicomcore.ul import Association as Core
 from dicomcore.vocab.status import StatusCategory, category, describe
+from dicomcore.vocab.uids import UID
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,7 +76,20 @@ class StoreResult(NamedTuple):
 
     def __str__(self) -> str:
         told = str(self.error) if self.status is None else describe(self.status, "C-STORE")
-        return f"{getattr(self.source, 'path', self.source)}: {told}"
+        return f"{_named(self.source)}: {told}"
+
+    def __repr__(self) -> str:
+        told = repr(self.error) if self.status is None else f"{self.status:#06x}"
+        return f"<StoreResult of {_named(self.source)}: {told}>"
+
+
+def _named(source: Storable) -> str:
+    """On one line: the path of a file; SOP Class and Instance of a data set."""
+    if not isinstance(source, Dataset):
+        return str(getattr(source, "path", source))
+    words = UID(source.get("SOPClassUID") or "").name, str(source.get("SOPInstanceUID") or "")
+    text = " ".join(filter(None, words)) or "a data set without SOP Class and Instance"
+    return text if text.isprintable() else repr(text)
 
 
 class _Turn:
@@ -119,6 +133,12 @@ class Association:
         self._operations = connection.operations
         self._answers = connection.operations.answers
         self._effects = effects
+
+    def __repr__(self) -> str:
+        agreed, over = self.negotiated, self._connection.over
+        state = "open" if over is None else "released" if self._connection.released else over.message
+        contexts = f"{len(agreed.contexts)} of {len(agreed.contexts) + len(agreed.refused)} contexts"
+        return f"<Association {agreed.calling_ae} -> {self.peer}: {state}, {contexts}>"
 
     # life
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
@@ -99,9 +99,17 @@ def keyword_for_tag(tag: int) -> str:
     return entry.keyword if entry else ""
 
 
-def suggest(keyword: str) -> str | None:
-    """The keyword nearest to a misspelt one, if any is near."""
-    matches = get_close_matches(keyword, _elements().keywords, n=1, cutoff=0.6)
+@cache
+def _folded() -> Mapping[str, str]:
+    return MappingProxyType({keyword.lower(): keyword for keyword in _elements().keywords})
+
+
+def suggest(keyword: str, others: Iterable[str] = ()) -> str | None:
+    """The keyword nearest to a misspelt one, if any is near. ``others`` are names that a small letter may begin."""
+    if (exact := _folded().get(keyword.replace("_", "").lower())) is not None:
+        return exact
+    names = _elements().keywords if keyword[:1].isupper() or not others else others
+    matches = get_close_matches(keyword, names, n=1, cutoff=0.72)
     return matches[0] if matches else None
 
 

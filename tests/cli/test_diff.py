@@ -52,6 +52,17 @@ def test_json_for_programs(pair: tuple[Path, Path]) -> None:
     assert json.loads(run("diff", "--json", pair[0], pair[0]).stdout) == []
 
 
+def test_where_bulk_data_differ(pair: tuple[Path, Path]) -> None:
+    for path, data in zip(pair, (bytes(100), bytes(60) + b"\1" * 42), strict=True):
+        ds = Dataset({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "SOPInstanceUID": "1.2.3", "PixelData": data})
+        ds.save_as(path)
+    result = run("diff", *pair)
+    assert result.exit_code == 1
+    assert result.stdout.endswith("Array of 100 elements -> OW Array of 102 elements, first at [60]: 00 -> 01\n")
+    (row,) = json.loads(run("diff", "--json", *pair).stdout)
+    assert (row["position"], row["lengths"]) == (60, [100, 102])
+
+
 def test_encoding_makes_no_difference_but_meta_shows_it(pair: tuple[Path, Path], tmp_path: Path) -> None:
     big = tmp_path / "big.dcm"
     dcmread(pair[0]).save_as(big, transfer_syntax="1.2.840.10008.1.2.2")

@@ -51,7 +51,8 @@ def test_a_full_output_is_one_line_and_one(path: Path, command: str) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
 def test_names_and_values_come_out_in_any_encoding(path: Path, encoding: str) -> None:
     done = child("dump", path, path, stdout=subprocess.PIPE, PYTHONIOENCODING=f"{encoding}:backslashreplace")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert {line[:9] for line in done.stderr.splitlines()} == {b"Warning: "}  # its escape sequences are no characters
     assert done.stdout.count(b"Patient ID") == 2
     done = child("dump", path, path, stdout=subprocess.PIPE, PYTHONIOENCODING="ascii")
     assert done.returncode == 0

@@ -650,4 +650,28 @@ FAULTS = [
         "PS3.10 7.1",
         "PD",
     ),
+    Fault(
+        "first element without its VR",
+        meta(EXPL) + implicit(0x00080016, CLASS) + explicit(0x00080018, "UI", b"1.2.3\0") + NAME_E + ROWS_E,
+        PLAIN,
+        "(0008,0016) has no VR",
+        "PS3.5 7.1.2",
+        "",
+    ),
+    Fault(
+        "first element with a VR that is none",
+        meta(EXPL) + explicit(0x00080012, "-?", b"20200101") + IDS_E + NAME_E + ROWS_E,
+        "00080012:DA='20200101' " + PLAIN,
+        "(0008,0012) has",
+        "PS3.5 6.2",
+        "D",
+    ),
+    Fault(
+        "sequence with a VR among implicit elements",
+        meta(IMPL) + IDS_I + explicit(IMAGES, "SQ", item(explicit(0x00100020, "LT", b"X" * 70))) + NAME_I + ROWS_I,
+        "00081140:SQ=[00100020:LT='XXXXXXXXXXXXXXXXXXXXXXXXX] " + PLAIN,
+        "(0008,1140) has the VR SQ in an implicit",
+        "PS3.5 7.1.3",
+        "",
+    ),
 ]

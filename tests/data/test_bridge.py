@@ -117,7 +117,7 @@ def test_private_blocks_and_character_sets() -> None:
 def test_items_alone() -> None:
     ds = Dataset({"SpecificCharacterSet": "ISO_IR 100", "BeamSequence": [Dataset({"BeamName": "Übersicht"})]})
     file = io.BytesIO()
-    ds.save_as(file)
+    ds.save_as(file, enforce_file_format=False)
     for source in (ds, dcmread(file.getvalue())):
         item = source.BeamSequence[0]
         assert item.to_pydicom().BeamName == "Übersicht"

@@ -41,6 +41,29 @@ from dicomcore.vocab.syntaxes import EXPLICIT_LE
         ("FD", b"\0" * 12, b"\0" * 8),
         ("OB", b"\1\2\3", b"\1\2\3"),
         ("OB", b"\1\2", None),
+        ("CS", b"ct", b"CT"),
+        ("CS", b"Original\\PRIMARY\\ax-1", b"ORIGINAL\\PRIMARY\\ax-1"),
+        ("CS", b"ax-1", None),
+        ("CS", b"CT                  ", None),
+        ("CS", b"                   CT\\A", b"CT\\A"),
+        ("DA", b"1997.04.24", b"19970424"),
+        ("DA", b"1997.04.31", None),
+        ("DA", b" 20240101 ", b"20240101"),
+        ("DA", b"20240101-20240202 ", None),
+        ("TM", b"14:04:38", b"140438"),
+        ("TM", b"14:04:38.25\\10", b"140438.25\\10"),
+        ("TM", b"25:00:00", None),
+        ("DT", b"20240101-0000 ", b"20240101+0000"),
+        ("AS", b"45Y ", b"045Y"),
+        ("AS", b"5w", b"005W"),
+        ("AS", b"45", None),
+        ("AE", b"   STORE              ", None),
+        ("AE", b"              STORE ", b"STORE"),
+        ("SH", b"              abcd", b"abcd"),
+        ("SH", b"abcdefghijklmnopqr", None),
+        ("UI", b" 1.2", b"1.2"),
+        ("UI", b"1.02", None),
+        ("UR", b" http://a ", b"http://a"),
     ],
 )
 def test_value_fields(vr: str, raw: bytes, expected: bytes | None) -> None:
@@ -76,6 +99,20 @@ def test_only_what_is_faulty_changes() -> None:
     assert bytes(back.ContourSequence[0].view("ContourData")) == b"0.12345678901235\\1"
     assert bytes(back.ContourSequence[0].view("NumberOfContourPoints")) == b"1 "
     assert ds.to_bytes() == faulty()
+
+
+def test_what_was_assigned_is_mended_too() -> None:
+    ds, out = Dataset(), BytesIO()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2", "1.3"
+    ds.Modality, ds.ImageType, ds.PatientAge = "ct", ["original", "PRIMARY"], "45Y"
+    ds.ReferencedStudySequence = [Dataset({"StudyDate": "2024.01.02", "StudyTime": "yesterday"})]
+    assert len(ds.check()) == 5
+    ds.save_as(out, conform=True)
+    back = dcmread(out.getvalue())
+    assert (back.Modality, back.ImageType, back.PatientAge) == ("CT", ["ORIGINAL", "PRIMARY"], "045Y")
+    assert back.ReferencedStudySequence[0].StudyDate == "20240102"
+    assert [issue.path for issue in back.check()] == ["(0008,1110)[0].(0008,0030)"]
+    assert ds.Modality == "ct"
 
 
 def test_a_file_is_mended_in_its_place(tmp_path: Path) -> None:

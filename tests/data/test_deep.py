@@ -55,7 +55,7 @@ def edited(levels: int) -> Dataset:
 
 def written(dataset: Dataset, syntax: str | None = None) -> bytes:
     out = io.BytesIO()
-    dataset.save_as(out, syntax)
+    dataset.save_as(out, syntax, enforce_file_format=False)
     return out.getvalue()
 
 

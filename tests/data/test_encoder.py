@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -122,3 +124,91 @@ def test_faults_are_told_with_their_place() -> None:
     item.PatientName = "x"
     with pytest.raises(LimitExceeded):
         encode_dataset(ds, EXPLICIT_LE, limits=Limits(nesting_depth=20))
+
+
+def tree(chance: Random, depth: int) -> Dataset:
+    """Items within items, some many, some without elements, some with elements out of order."""
+    ds = Dataset()
+    if chance.random() < 0.9:
+        ds.PatientID = "x" * chance.randrange(9)
+    if depth and chance.random() < 0.8:
+        ds.ReferencedStudySequence = [tree(chance, depth - 1) for _ in range(chance.choice([0, 1, 1, 3, 20]))]
+        ds["ReferencedStudySequence"].value.is_undefined_length = chance.random() < 0.3
+    if chance.random() < 0.3:
+        ds.ContourData = [chance.uniform(-300, 300) for _ in range(chance.choice([1, 3, 200]))]
+    if depth and chance.random() < 0.5:
+        ds.ReferencedSeriesSequence = [tree(chance, depth - 1) for _ in range(chance.randrange(3))]
+    ds.PatientName = chance.choice(["A^B", "Müller"])
+    return ds
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_items_of_every_number_and_depth(seed: int) -> None:
+    ds = tree(Random(seed), 4)
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    for syntax in (EXPLICIT_LE, IMPLICIT_LE):
+        assert ds.to_bytes(syntax.uid) == encode_fresh(ds, syntax.explicit)
+
+
+def test_more_items_than_are_fetched_together() -> None:
+    ds = Dataset()
+    ds.ReferencedStudySequence = items = [Dataset({"PatientID": str(number)}) for number in range(1500)]
+    items[700].ReferencedSeriesSequence = [Dataset({"Rows": number}) for number in range(1500)]
+    items[3].ContourData = [0.1] * 700_000  # longer than the buffer doubles
+    assert ds.to_bytes() == encode_fresh(ds, True)
+    assert len(encode_dataset(ds, EXPLICIT_LE)) == 1
+
+
+def test_levels_out_of_order_are_no_work_twice() -> None:
+    ds = Dataset()
+    for _ in range(55):  # 2^55 of them otherwise
+        outer = Dataset()
+        outer.ReferencedStudySequence = [ds]
+        outer.Modality = "CT"
+        ds = outer
+    assert ds.to_bytes() == encode_fresh(ds, True)
+
+
+ODD_NUMBERS = [
+    0,
+    -7,
+    10**15,
+    True,
+    1e-9,
+    5e-324,
+    1.7e308,
+    1e22,
+    -0.0,
+    0.1 + 0.2,
+    "1.50",
+    " 2",
+    "+3",
+    ".5",
+    "1e-30",
+    "",
+    None,
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lists_of_numbers_are_what_single_numbers_are(seed: int) -> None:
+    chance = Random(seed)
+    values: list[Any] = [chance.choice([chance.uniform(-1e3, 1e3), chance.randrange(99)]) for _ in range(50)]
+    values += [DS(1.25), DS("7e3"), read_dataset(b"\x06\x30\x50\x00DS\x06\0007.0\\8 ", EXPLICIT_LE.uid).ContourData[0]]
+    values += chance.sample(ODD_NUMBERS, seed % 7)
+    chance.shuffle(values)
+    ds = Dataset()
+    ds.ContourData = values
+    singles = [one if one is None or one == "" else DS(one) for one in values]
+    assert ds.ContourData == singles
+    assert list(map(type, ds.ContourData)) == list(map(type, singles))
+    assert list(map(str, ds.ContourData)) == list(map(str, singles))
+    assert ds.to_bytes() == encode_fresh(ds, True)
+    assert max(map(len, ds.to_bytes()[8:].rstrip().split(b"\\"))) <= 16
+    ds.ContourData[2] = 0.25
+    assert read_dataset(ds.to_bytes(), EXPLICIT_LE.uid).ContourData[2] == 0.25
+    ds.ContourData = tuple(values)
+    assert ds.to_bytes() == encode_fresh(ds, True)
+    ds.ContourData = [1.5, math.nan]
+    with pytest.raises(EncodingError):
+        ds.to_bytes()

@@ -116,3 +116,24 @@ def test_written_in_another_syntax_nothing_is_lost(fault: Fault, syntax: str) ->
 def test_gzip_is_refused_with_a_hint() -> None:
     with pytest.raises(EncodingError, match="decompress it first"):
         dcmread(b"\x1f\x8b\x08\0" + bytes(200))
+
+
+def test_broken_structure_is_told_from_bad_form() -> None:
+    for fault in FAULTS:
+        issues = dcmread(fault.data).check()
+        if any(word in fault.name for word in ("truncated", "cut short", "overlong", "without delimiter")):
+            assert any(issue.is_broken for issue in issues), fault.name
+        elif any(word in fault.name for word in ("odd", "meta", "declared", "order", "explicit in")):
+            assert not any(issue.is_broken for issue in issues), fault.name
+
+
+@pytest.mark.parametrize("name", ["explicit", "implicit", "big endian", "empty items"])
+def test_wherever_a_file_is_cut_its_structure_is_broken(name: str) -> None:
+    data = SOUND[name]
+    ds = dcmread(data)
+    assert ds._origin is not None
+    index = ds._origin.index
+    ends = {index.header_offset_at(row) for row in range(len(index))} | {index.end_offset}
+    for length in range(index.header_offset_at(0), len(data) + 1):
+        broken = any(issue.is_broken for issue in dcmread(data[:length]).check())
+        assert broken is (length not in ends), length

@@ -14,6 +14,7 @@ import pytest
 from dicomcore import Dataset, dcmread
 from dicomcore.data.files import read_dataset
 from dicomcore.data.writer import encode_dataset, iter_bytes
+from dicomcore.encoding.writer import Lengths
 from dicomcore.errors import EncodingError
 from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from tests.data.faults import explicit, implicit, item
@@ -89,6 +90,60 @@ def test_group_lengths_dropped_kept_or_made_right() -> None:
             rows = [row for row in range(len(index)) if index.tag_at(row) >> 16 == group and index.tag_at(row) & 0xFFFF]
             assert group_length(again, group) == index.end_offset_at(rows[-1]) - index.header_offset_at(rows[0])
     assert 0x00080000 not in read_dataset(encoded(ds, IMPLICIT_LE.uid), IMPLICIT_LE.uid)
+
+
+def assert_group_lengths(ds: Dataset, groups: list[int]) -> None:
+    """The level has these group lengths, and each counts the bytes of its group."""
+    assert ds._origin is not None
+    index = ds._origin.index
+    assert [tag >> 16 for tag in index.tags() if not tag & 0xFFFF] == groups
+    for group in groups:
+        rows = [row for row, tag in enumerate(index.tags()) if tag >> 16 == group and tag & 0xFFFF]
+        ends = index.end_offset_at(rows[-1]) - index.header_offset_at(rows[0]) if rows else 0
+        assert group_length(ds, group) == ends
+
+
+@pytest.mark.parametrize("lengths", [None, "defined", "undefined"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_group_lengths_of_every_level_are_made_right(lengths: Lengths | None, edited: bool) -> None:
+    """PS3.5 7.2. Wrong ones too, deeper ones too, assigned ones too; none where there was none."""
+    inner, outer, ds = Dataset(), Dataset(), Dataset()
+    for level in (inner, outer, ds):
+        level.add_new(0x00080000, "UL", 7)
+        level.Modality = "CT"
+        level.add_new(0x00200000, "UL", 0)
+        level.InstanceNumber = 12
+        level.PatientName = "A^B"
+    inner.ContourData = [1, 2, 3]
+    outer.ReferencedStudySequence = [inner]
+    ds.ReferencedSeriesSequence = [Dataset({"Modality": "MR"}), outer]
+    for source in ALL[:3]:
+        read = read_dataset(ds.to_bytes(source), source)
+        assert group_length(read, 8) == 7
+        if edited:
+            read.ReferencedSeriesSequence[1].ReferencedStudySequence[0].ContourData = [1.5]
+            read.PatientID = "X"
+        for dataset in (ds, read):
+            for syntax in ALL[:3]:
+                data = encoded(dataset, syntax, group_lengths=True, lengths=lengths)
+                again = read_dataset(data, syntax)
+                assert_group_lengths(again, [0x0008, 0x0020])
+                first, second = again.ReferencedSeriesSequence
+                assert_group_lengths(first, [])
+                assert_group_lengths(second, [0x0008, 0x0020])
+                assert_group_lengths(second.ReferencedStudySequence[0], [0x0008, 0x0020])
+                plain = read_dataset(encoded(dataset, syntax, group_lengths=False), syntax)
+                assert not [one for one in plain.iterall() if not one.tag & 0xFFFF]
+                for one in (again, *again.ReferencedSeriesSequence, second.ReferencedStudySequence[0]):
+                    for group in (8, 0x20):
+                        one.pop(group << 16, None)
+                assert again == plain
+
+
+def test_an_odd_value_of_words_is_padded_before_it_is_swapped() -> None:
+    ds = Dataset()
+    ds.add_new(0x00720069, "OW", b"abc")
+    assert read_dataset(ds.to_bytes(EXPLICIT_BE.uid), EXPLICIT_BE.uid).to_bytes(EXPLICIT_LE.uid)[-4:] == b"abc\0"
 
 
 def test_a_contour_of_ten_thousand_points_goes_as_un_and_comes_back() -> None:
@@ -193,3 +248,28 @@ def test_streaming_output_and_atomic_files(tmp_path: Path) -> None:
         broken.save_as(source)
     assert source.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["big.dcm"]
+
+
+def test_a_file_names_its_sop_class_and_instance() -> None:
+    """PS3.10 7.1: a new one must, one that was read without may go on and is told; nothing is written silently."""
+    ds = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        with pytest.raises(EncodingError, match=f"no {keyword}") as caught:
+            ds.save_as(io.BytesIO())
+        assert caught.value.clause == "PS3.10 7.1"
+        ds.update({keyword: "1.2.3"})
+    meta = dcmread(saved(ds, EXPLICIT_LE.uid)).file_meta
+    assert meta.MediaStorageSOPClassUID == meta.MediaStorageSOPInstanceUID == "1.2.3"
+    named = Dataset()
+    named.file_meta = Dataset({"MediaStorageSOPClassUID": "1.2", "MediaStorageSOPInstanceUID": "1.3"})
+    assert dcmread(saved(named, EXPLICIT_LE.uid)).file_meta.MediaStorageSOPInstanceUID == "1.3"
+    data = saved(Dataset({"PatientID": "1"}), EXPLICIT_LE.uid, enforce_file_format=False)
+    assert "MediaStorageSOPClassUID" not in dcmread(data).file_meta
+    read = dcmread(data)
+    assert saved(read, EXPLICIT_LE.uid) == data  # as it stands
+    assert read.issues == []
+    read.PatientID = "2"
+    assert dcmread(saved(read, IMPLICIT_LE.uid)).PatientID == "2"
+    assert [issue.path for issue in read.issues] == ["(0002,0002)", "(0002,0003)"]
+    saved(read, IMPLICIT_LE.uid)
+    assert len(read.issues) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from dicomcore import dcmread
 from dicomcore.data.part10 import Layout, encode_file_meta, read_header, read_layout
 from dicomcore.encoding.policy import LENIENT, Policy
 from dicomcore.encoding.source import BytesSource
@@ -72,6 +73,17 @@ def test_a_wrong_declaration_is_an_issue(declared: TransferSyntax, actual: Trans
     with pytest.raises(EncodingError) as caught:
         layout(data, Policy.strict())
     assert caught.value.offset == len(data) - len(BODIES[actual])
+
+
+@pytest.mark.parametrize("start", [b"", encode_file_meta(CT, "1.2.3", IMPLICIT_LE.uid)])
+def test_implicit_big_endian(start: bytes) -> None:
+    rows = ((0x00080010, b"ACR-NEMA 1.0"), (0x00280010, b"\0\5"), (0x7FE00010, b"\1\2\3\4"))
+    data = b"".join(struct.pack(">HHI", tag >> 16, tag & 0xFFFF, len(value)) + value for tag, value in rows)
+    dataset = dcmread(start + data)
+    assert dataset.Rows == 5
+    assert str(dataset[0x0008, 0x0010].value) == "ACR-NEMA 1.0"
+    assert pydicom.dcmread(io.BytesIO(dataset.to_bytes(EXPLICIT_LE)), force=True).PixelData == b"\2\1\4\3"
+    assert any("declared" in issue.message for issue in dataset.issues)
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 300, b"\0" * 300, b"PK\3\4" + b"x" * 200])

@@ -102,12 +102,59 @@ def test_what_diff_says_of_long_values() -> None:
     left = Dataset({"ContourData": [1.0] * 600, "PixelData": bytes(100), "PatientComments": "x" * 100 + "a"})
     right = Dataset({"ContourData": [1.0] * 599 + [2.0], "PixelData": bytes(101), "PatientComments": "x" * 100 + "b"})
     assert [str(one).partition(" first at ")[2] for one in diff(left, right)] == [
-        "[100]: a -> b",
+        "[100]: 'a' -> 'b'",
         "[599]: 1.0 -> 2.0",
-        "",
+        "[100]: the end -> 00",
     ]
-    assert str(diff(left, right)[2]).endswith("Array of 100 elements -> OW Array of 101 elements")
+    assert [one.position for one in diff(left, right)] == [100, 599, 100]
+    assert [one.lengths for one in diff(left, right)] == [(101, 101), (600, 600), (100, 101)]
+    assert "Array of 100 elements -> OW Array of 101 elements, first" in str(diff(left, right)[2])
+    assert "... (101 characters), first at" in str(diff(left, right)[0])
     assert str(left["ContourData"]).endswith("DS: [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, ...] (600 values)")
+
+
+@pytest.mark.parametrize("where", [1, 65_535, 65_536, 65_537, 199_999])
+def test_where_bulk_data_differ(where: int) -> None:
+    data = bytes(200_000)
+    other = data[:where] + b"\x1f" + data[where + 1 :]
+    (one,) = diff(Dataset({"PixelData": data}), Dataset({"PixelData": other}))
+    assert (one.position, one.lengths) == (where, (200_000, 200_000))
+    assert str(one).endswith(f": OW Array of 200000 elements, first at [{where}]: 00 -> 1F")
+    (one,) = diff(Dataset({"PixelData": data[: where + 1]}), Dataset({"PixelData": data + other}))
+    assert one.position == where + 1
+    (one,) = diff(Dataset({"PixelData": data + other}), Dataset({"PixelData": data}))
+    assert str(one).endswith("first at [200000]: 00 -> the end")
+
+
+def test_where_values_differ_is_told_of_what_can_be_compared() -> None:
+    left = Dataset(
+        {"Rows": 1, "PatientName": "A^B", "BeamSequence": [Dataset()], "RotationPoint": [math.nan, 1.0, 2.0]}
+    )
+    right = Dataset({"Rows": 2, "PatientName": "A^C", "BeamSequence": [], "RotationPoint": [math.nan, 1.0, 3.0]})
+    right.PatientID = "7"
+    found = {one.name: (one.position, one.lengths) for one in diff(left, right)}
+    assert found == {
+        "Rows": (None, None),
+        "Patient's Name": (2, (3, 3)),
+        "Patient ID": (None, None),
+        "": (None, None),
+        "Rotation Point": (2, (3, 3)),
+    }
+
+
+def test_where_bulk_data_differ_in_byte_order_and_vr(pydicom_files: list[Path]) -> None:
+    (path,) = (one for one in pydicom_files if one.name == "MR_small_bigendian.dcm")
+    big, file = dcmread(path), BytesIO()
+    big.save_as(file, transfer_syntax="1.2.840.10008.1.2.1", enforce_file_format=False)
+    little = dcmread(file.getvalue())
+    data = bytearray(little.PixelData)
+    data[101] ^= 1
+    little.PixelData = bytes(data)
+    assert [one.position for one in diff(big, little)] == [101]
+    left, right = Dataset(), Dataset()
+    left.add_new("PixelData", "OB", bytes(30))
+    right.add_new("PixelData", "OW", bytes(30))
+    assert str(diff(left, right)[0]) == ("~ (7FE0,0010) Pixel Data: OB Array of 30 elements -> OW Array of 30 elements")
 
 
 def test_diff_is_empty_exactly_when_equal(pydicom_files: list[Path]) -> None:
@@ -126,7 +173,7 @@ def test_diff_is_empty_exactly_when_equal(pydicom_files: list[Path]) -> None:
 def test_byte_order_makes_no_difference(pydicom_files: list[Path], name: str) -> None:
     (path,) = (one for one in pydicom_files if one.name == name)
     big, file = dcmread(path), BytesIO()
-    big.save_as(file, transfer_syntax="1.2.840.10008.1.2.1")
+    big.save_as(file, transfer_syntax="1.2.840.10008.1.2.1", enforce_file_format=False)
     little = dcmread(file.getvalue())
     assert big.is_big_endian
     assert not little.is_big_endian
@@ -161,7 +208,7 @@ def test_text_that_waits_for_a_character_set_is_pickled() -> None:
     assert item == ds.BeamSequence[0]
     ds.BeamSequence[0] = item
     file = BytesIO()
-    ds.save_as(file)
+    ds.save_as(file, enforce_file_format=False)
     assert dcmread(file.getvalue()).BeamSequence[0].BeamName == "山"
     ds = pickle.loads(pickle.dumps(dcmread(file.getvalue())))
     assert pickle.loads(pickle.dumps(ds.BeamSequence[0])).BeamName == "山"

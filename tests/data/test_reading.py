@@ -1,10 +1,12 @@
-"""How much is read of streams, of deflated data and of files beyond 4 GiB; broken and wrapped deflated streams."""
+"""How much is read of streams, deflated data and files beyond 4 GiB, and how much is held; broken deflated streams."""
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from dicomcore.limits import Limits
 from tests.data.faults import DEFL, EXPL, IDS_E, JPG, NAME_E, PIXEL_DATA, UNDEFINED, explicit, implicit, item, meta
 
 ROWS = explicit(0x00280010, "US", b"\5\0")
+FRAME = b"".join(explicit(0x00111000 + i, "LO", b"") for i in range(9))
 PIXELS = explicit(PIXEL_DATA, "OW", bytes(1 << 20))
 
 
@@ -197,3 +200,37 @@ def test_headers_of_many_undefined_items_in_one_scan(monkeypatch: pytest.MonkeyP
     assert len(ds.PerFrameFunctionalGroupsSequence) == 10_000
     assert ds[0x52009230].value[9_999][0x00209111].value[0].PatientPosition == "HFS"
     assert isinstance(ds, Dataset)
+
+
+def held(data: bytes | Path) -> float:
+    """Bytes that one more opened, untouched data set takes; tracemalloc sees the tables of the kernels too."""
+    dcmread(data)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        opened = [dcmread(data) for _ in range(10)]
+        return (tracemalloc.get_traced_memory()[0] - before) / len(opened)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("count", [300, 20_000])
+def test_an_untouched_data_set_holds_at_most_32_bytes_an_element_and_its_head(tmp_path: Path, count: int) -> None:
+    flat = meta(EXPL) + b"".join(
+        explicit(0x00110000 + (i << 8 & ~0xFFFF) * 2 + i % 256, "LO", b"") for i in range(count)
+    )
+    assert len(dcmread(flat)) == count
+    assert 24 * count <= held(flat) <= 32 * count
+    path = tmp_path / "flat.dcm"
+    path.write_bytes(flat + PIXELS)
+    origin = dcmread(path)._origin
+    assert origin is not None
+    assert held(path) <= 32 * (count + 1) + len(origin.source.head)
+
+
+def test_items_of_undefined_length_hold_at_most_32_bytes_a_row() -> None:
+    frame = item(FRAME, UNDEFINED) + implicit(0xFFFEE00D, b"")
+    data = meta(EXPL) + explicit(0x52009230, "SQ", frame * 1000, UNDEFINED) + implicit(0xFFFEE0DD, b"")
+    assert len(dcmread(data).PerFrameFunctionalGroupsSequence) == 1000
+    assert held(data) <= 32 * 1000 * (1 + FRAME.count(b"LO"))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomcore._core.arrays import read_decimals
 from dicomcore.encoding.arrays import decode_array, encode_array
 from dicomcore.encoding.values import format_decimal
 from dicomcore.errors import EncodingError
@@ -48,6 +49,49 @@ def test_many_decimals_against_exact_arithmetic() -> None:
         if math.isfinite(value):
             expected = twin.format_decimal(value)
             assert expected is None or format_decimal(value) == expected
+
+
+def plain_text(dice: random.Random) -> str:
+    """A decimal as planning systems write them: up to 18 digits, a full stop anywhere or nowhere, zeros, signs."""
+    digits = "".join(dice.choices("0123456789", k=dice.randint(1, 18)))
+    at = dice.randint(0, len(digits))
+    stop = dice.choice([".", ".", ".", ""])
+    return (
+        dice.choice(["-", "", "", "+", " ", "-0"])
+        + digits[:at]
+        + stop
+        + digits[at:]
+        + dice.choice(["", "", " ", "E-3"])
+    )
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_both_readers_are_correctly_rounded(words: bool) -> None:
+    dice = random.Random(9)
+    for length in (1, 2, 3, 50, 20_000):
+        parts = [plain_text(dice) for _ in range(length)]
+        text, done, values = "\\".join(parts).encode(), 0, np.empty(length)
+        done, at = read_decimals(text, values, 0, 0, words)
+        while at >= 0:  # more digits than a double holds: the caller's
+            values[done] = float(parts[done])
+            assert len(parts[done].strip()) > 15
+            at = sum(map(len, parts[: done + 1])) + done + 1
+            if at > len(text):
+                break
+            done, at = read_decimals(text, values, done + 1, at, words)
+        assert values.tobytes() == np.array(list(map(float, parts))).tobytes()
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_both_readers_stop_at_any_other_character(words: bool) -> None:
+    texts = ["", "-", ".", "-.", "1.2.3", "1234567.8.9", "..", "1.23456789.1", "--1", "1-"]
+    for character in {chr(code) for code in range(1, 256)} - set("0123456789. \\"):
+        for number in ("12345678", "123456789012345", "-1.25", "1234567.12345678"):
+            texts += [number[:at] + character + number[at:] for at in range(number[0] == "-", len(number) + 1)]
+    for text in texts:
+        if not twin.NUMBER.fullmatch(text):
+            field = f"1111111111\\2222222222\\{text}\\3".encode("latin-1")
+            assert read_decimals(field, np.empty(4), 0, 0, words) == (2, 22)
 
 
 @pytest.mark.parametrize(

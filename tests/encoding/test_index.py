@@ -11,6 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 
+from dicomcore._core.scan import OFFSET_LIMIT
 from dicomcore.encoding.index import UNDEFINED_LENGTH, ElementIndex, items, read_index
 from dicomcore.encoding.policy import Policy
 from dicomcore.encoding.source import BytesSource, FileSource, Source
@@ -298,6 +299,13 @@ def test_limits_are_refusals_in_lenient_reading_too(limits: Limits, data: bytes,
         index_of(data, limits=limits)
     assert hint in str(caught.value.hint)
     assert caught.value.offset is not None
+
+
+def test_a_source_longer_than_rows_can_tell_is_refused() -> None:
+    source = BytesSource(CT)
+    source.size = OFFSET_LIMIT
+    with pytest.raises(LimitExceeded, match=str(OFFSET_LIMIT)):
+        read_index(source, explicit=True, issues=[])
 
 
 def test_nesting_is_bounded_over_touches() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, ElementIndex, Scanner
+from dicomcore._core.scan import COUNT, DEPTH, DONE, FAULT, LENGTH, NEED, OFFSET_LIMIT, ElementIndex, Scanner
 from tests.encoding.strategies import ENCODERS, Encoder, damage, data_set
 from tests.reference.scan import Node, Refused, Told, scan
 
@@ -174,7 +174,7 @@ def test_a_scanner_gives_its_tables_once_and_only_when_done() -> None:
     assert len(s.finish()) == 0
 
 
-def test_a_row_costs_32_bytes() -> None:
+def test_a_row_costs_24_bytes() -> None:
     encoder = Encoder(False)
     counts = (100, 1100)
     sizes = []
@@ -182,4 +182,28 @@ def test_a_row_costs_32_bytes() -> None:
         data = b"".join(encoder.element(0x00090000 + i, "", b"") for i in range(count))
         run(s := scanner(data, encoder), data)
         sizes.append(sys.getsizeof(s.finish()))
-    assert sizes[1] - sizes[0] == 32 * 1000
+    assert sizes[1] - sizes[0] == 24 * 1000
+
+
+def test_rows_reach_256_tebibytes_and_no_further() -> None:
+    encoder, fragment = Encoder(), 0xFFFFFFF0
+    pixels, piece, end = (
+        encoder.header(0x7FE00010, "OB", 0xFFFFFFFF),
+        encoder.header(0xFFFEE000, "", fragment),
+        encoder.header(0xFFFEE0DD, "", 0),
+    )
+    stop = OFFSET_LIMIT - 1
+    start = stop - len(pixels) - 3 * (len(piece) + fragment) - len(end)
+    arguments: dict[str, Any] = {"items": False, "depth": 0, "stop_tag": None, "nesting_depth": 1, "element_count": 9}
+    s = Scanner(start, stop, True, False, value_length=4, **arguments)
+    assert s.feed(pixels + piece + bytes(4), start) == NEED  # a header may have 12 bytes
+    for block in (piece + bytes(4), piece + bytes(4), end):
+        assert s.feed(block, s.position) == (DONE if block == end else NEED)
+    index = s.finish()
+    assert index.row(0) == (0x7FE00010, 0x4F42, 0xFFFFFFFF, start + 12, start, stop)
+    assert index.content_end_at(0) == stop - 8
+    below = index.descend(0)
+    assert [below.value_offset_at(i) for i in range(3)] == [start + 20 + i * (8 + fragment) for i in range(3)]
+    assert below.end_offset_at(2) == stop - 8
+    with pytest.raises(OverflowError, match=str(OFFSET_LIMIT)):
+        Scanner(0, OFFSET_LIMIT, True, False, value_length=4, **arguments)

@@ -112,6 +112,7 @@ def test_sets_reset_at_delimiters() -> None:
         (b"a\x1b%Gb", ("", "ISO 2022 IR 87"), "a\x1b%Gb"),
         (b"a\x1b", KANJI, "a\x1b"),
         (b"\x1b$B;", KANJI, "\ufffd"),
+        (b"\x1b$)A\xd5\xc5\\\xd0\xa1", CHINESE, "张\\小"),  # the escape is not repeated behind the delimiter
     ],
 )
 def test_bad_declarations_and_bytes_are_issues(raw: bytes, terms: tuple[str, ...], text: str) -> None:

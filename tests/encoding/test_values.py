@@ -206,6 +206,12 @@ def test_empty_values() -> None:
     assert isinstance(decode("UI", b"", False, ()), UID)
 
 
+@pytest.mark.parametrize("raw", [b"1.2\\3.4", b" 1.2 \\ 3.4 ", b"1.2\t\\3.4\r\n"])
+def test_uids_have_no_blanks_around_them(raw: bytes) -> None:
+    assert decode("UI", raw, False, ()) == ["1.2", "3.4"]
+    assert [decode("UI", one, False, ()) for one in raw.split(b"\\")] == ["1.2", "3.4"]
+
+
 def test_types() -> None:
     assert type(decode("PN", b"Doe", False, ())) is PersonName
     assert type(decode("UI", b"1.2", False, ())) is UID

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dicomcore import Dataset
 from dicomcore.data.part10 import FileHeader, read_header
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
@@ -109,6 +110,29 @@ def test_contexts_come_from_whatever_is_at_hand(serving: Serving, user: AE, tmp_
 
 
 # leaving it
+
+
+def test_an_association_tells_what_it_is(serving: Serving, user: AE) -> None:
+    server = serving(VerificationSCP())
+    with user.associate("127.0.0.1", server.port, called_ae="PACS", contexts=[VERIFICATION, MR]) as association:
+        name = f"<Association {user.title} -> PACS at 127.0.0.1:{server.port}: "
+        assert repr(association) == f"{name}open, 1 of 2 contexts>"
+    assert repr(association) == f"{name}released, 1 of 2 contexts>"
+    association = user.associate("127.0.0.1", server.port, called_ae="PACS")
+    association.abort()
+    assert repr(association) == f"{name}this side aborted the association, 1 of 1 contexts>"
+
+
+def test_the_result_of_a_data_set_is_one_line() -> None:
+    ds = Dataset({"SOPClassUID": MR, "SOPInstanceUID": "1.2.3", "PatientName": "A^B", "PixelData": bytes(1000)})
+    assert str(StoreResult(ds, 0)) == "MR Image Storage 1.2.3: 0000 Success"
+    assert repr(StoreResult(ds, 0xA700)) == "<StoreResult of MR Image Storage 1.2.3: 0xa700>"
+    assert str(StoreResult("a.dcm", None, OSError("no"))) == "a.dcm: no"
+    assert repr(StoreResult("a.dcm", None, OSError("no"))) == "<StoreResult of a.dcm: OSError('no')>"
+    assert str(StoreResult(Dataset(), 0)).startswith("a data set without SOP Class and Instance: ")
+    odd = Dataset({"SOPClassUID": MR})
+    odd.add_new("SOPInstanceUID", "UI", "1.2\n3")
+    assert "\n" not in str(StoreResult(odd, 0))
 
 
 def test_leaving_by_an_exception_aborts(serving: Serving, user: AE) -> None:

@@ -414,6 +414,7 @@ with AE("SERVER").serve(0, host="127.0.0.1", services=[VerificationSCP()]) as se
 """
 
 
+@pytest.mark.footprint
 def test_a_connection_that_is_no_association_costs_at_most_64_kib() -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("peak memory is read from /proc")

@@ -67,6 +67,35 @@ class Head:
     size: int
     fault: int = 0
 
+    @property
+    def code(self) -> int:
+        return int.from_bytes(self.vr.encode("latin-1"), "big")
+
+    @property
+    def is_zero(self) -> bool:
+        return not (self.tag or self.length or self.vr)
+
+    @property
+    def is_structure(self) -> bool:
+        return self.tag >> 16 == 0xFFFE
+
+
+@dataclass
+class Level:
+    """Elements, items or fragments up to ``stop``, or to a delimiter where there is a ``closer``."""
+
+    stop: int
+    explicit: bool
+    big: bool
+    steps: Steps = ()
+    depth: int = 0
+    opener: int = 0
+    closer: bool = False
+    outer_closer: bool = False
+
+
+Found = tuple[list[Node] | None, int, bool]  # rows, where the level above goes on, whether the delimiter is missing
+
 
 @dataclass
 class Reader:
@@ -119,10 +148,11 @@ class Reader:
     def has_vr(self, at: int) -> bool:
         return self.data[at + 4 : at + 6].decode("latin-1") in VRS
 
-    def island(self, at: int, stop: int, big: bool, head: Head, undefined: bool) -> tuple[Head, bool] | None:
+    def island(self, at: int, level: Level, head: Head) -> tuple[Head, bool] | None:
         """The header read as explicit where it is that, and whether what follows is so too."""
         if not self.has_vr(at):
             return None
+        stop, big = level.stop, level.big
         other = self.head(at, stop, True, big)
         if isinstance(other, int) or (other.size == 12 and self.data[at + 6 : at + 8] != b"\0\0"):
             return None
@@ -138,268 +168,200 @@ class Reader:
             return other, True
         if other.length <= 64 and left - behind >= 8:
             tag = self.tag(at + behind, big)
-            ends = undefined and tag == ITEM_END and not any(self.data[at + behind + 4 : at + behind + 8])
+            ends = level.closer and tag == ITEM_END and not any(self.data[at + behind + 4 : at + behind + 8])
             if ends or (tag >> 16 != 0xFFFE and tag > head.tag and self.has_vr(at + behind)):
                 return other, True
+        if other.vr == "SQ" and other.length >= 8 and self.tag(at + 12, big) == ITEM:
+            return other, False
         return (other, False) if left - 8 < head.length != UNDEFINED else None
 
-    def bare(self, at: int, stop: int, big: bool, opener: int, steps: Steps) -> int | None:
+    def bare(self, at: int, level: Level) -> int | None:
         """Behind the next delimiter, where something at ``at`` is no item."""
-        end = self.data.find(b"\xff\xfe\xe0\xdd\0\0\0\0" if big else b"\xfe\xff\xdd\xe0\0\0\0\0", at, stop)
+        mark = b"\xff\xfe\xe0\xdd\0\0\0\0" if level.big else b"\xfe\xff\xdd\xe0\0\0\0\0"
+        end = self.data.find(mark, at, level.stop)
         if end < 0:
             return None
-        self.tell(BARE, at, opener, 0, end - at, steps)
+        self.tell(BARE, at, level.opener, 0, end - at, level.steps)
         return end + 8
 
-    def short(self, at: int, stop: int, tag: int, steps: Steps) -> int:
-        self.tell(TRAILING, at, tag, 0, stop - at, steps)
-        self.finish(at, steps)
-        return stop
+    def short(self, at: int, level: Level, tag: int) -> int:
+        self.tell(TRAILING, at, tag, 0, level.stop - at, level.steps)
+        self.finish(at, level.steps)
+        return level.stop
 
-    def zeros(self, at: int, stop: int, explicit: bool, big: bool, steps: Steps) -> int:
+    def zeros(self, at: int, level: Level) -> int:
         """Where a run of zeros ends."""
         start = at
         while True:
-            at = stop if at + 8 - start >= 1024 else at + 8
+            at = level.stop if at + 8 - start >= 1024 else at + 8
             while True:
-                if stop < at + 8:
-                    self.tell(PADDING, start, 0, 0, stop - start, steps)
-                    self.finish(start, steps)
-                    return stop
-                head = self.head(at, stop, explicit, big)
+                if level.stop < at + 8:
+                    self.tell(PADDING, start, 0, 0, level.stop - start, level.steps)
+                    self.finish(start, level.steps)
+                    return level.stop
+                head = self.head(at, level.stop, level.explicit, level.big)
                 if isinstance(head, int) or head.tag >> 16:
-                    self.tell(ZEROS, start, 0, 0, at - start, steps)
+                    self.tell(ZEROS, start, 0, 0, at - start, level.steps)
                     return at
-                if not head.tag and not head.length and not head.vr:
+                if head.is_zero:
                     break
                 at += 2
 
-    def elements(
-        self,
-        at: int,
-        stop: int,
-        explicit: bool,
-        big: bool,
-        *,
-        opener: int = 0,
-        closer: bool = False,
-        outer_closer: bool = False,
-        steps: Steps = (),
-        depth: int = 0,
-        stop_tag: int | None = None,
-    ) -> tuple[list[Node], int, bool, bool]:
-        """(rows, where the level above goes on, whether the delimiter is missing, whether it has VRs)"""
+    def next(self, at: int, level: Level) -> tuple[int, Head | None]:
+        """The next header of the level and where it is; None at the end."""
+        while at < level.stop:
+            head = self.head(at, level.stop, level.explicit, level.big) if level.stop - at >= 8 else 0
+            if isinstance(head, int):
+                at = self.short(at, level, head)
+            elif head.is_zero:
+                at = self.zeros(at, level)
+            else:
+                return at, head
+        if level.closer:
+            self.tell(UNCLOSED, at, level.opener, UNDEFINED, 0, level.steps)
+        self.finish(at, level.steps)
+        return at, None
+
+    def delimiter(self, at: int, head: Head, level: Level) -> int:
+        if head.length:
+            self.tell(DELIMITER_LENGTH, at, head.tag, head.length, 0, level.steps)
+        return at + 8
+
+    def bound(self, row: Node, stop: int, steps: Steps) -> None:
+        """Tell of a defined length that is odd, and cut one that goes beyond ``stop``."""
+        left = stop - row.value_offset
+        if row.length % 2:
+            self.tell(ODD, row.header_offset, row.tag, row.length, 0, steps)
+        if row.length > left:
+            self.tell(OVERRUN, row.header_offset, row.tag, row.length, left, steps)
+            row.length, row.cut = left, True
+        row.end_offset = row.value_offset + row.length
+
+    def deeper(self, row: Node, depth: int) -> None:
+        if depth >= self.nesting_depth:
+            raise Refused("depth", row.header_offset)
+
+    def elements(self, at: int, level: Level, stop_tag: int | None = None) -> Found:
         rows: list[Node] = []
         last, unordered = -1, False
         while True:
-            if at >= stop:
-                if closer:
-                    self.tell(UNCLOSED, at, opener, UNDEFINED, 0, steps)
-                self.finish(at, steps)
-                return rows, at, closer, explicit
-            if stop - at < 8:
-                at = self.short(at, stop, 0, steps)
-                continue
-            head = self.head(at, stop, explicit, big)
-            if isinstance(head, int):
-                at = self.short(at, stop, head, steps)
-                continue
-            if not head.tag and not head.length and not head.vr:
-                at = self.zeros(at, stop, explicit, big, steps)
-                continue
-            if not explicit and head.tag >> 16 != 0xFFFE and (found := self.island(at, stop, big, head, closer)):
+            at, head = self.next(at, level)
+            if head is None:
+                return rows, at, level.closer
+            if not level.explicit and not head.is_structure and (found := self.island(at, level, head)):
                 head = found[0]
-                self.tell(ISLAND, at, head.tag, ord(head.vr[0]) << 8 | ord(head.vr[1]), 0, steps)
-                explicit = bool(steps and found[1])
-            left = stop - at - head.size
-            if head.tag >> 16 == 0xFFFE:
-                if head.tag == ITEM_END and closer:
-                    if head.length:
-                        self.tell(DELIMITER_LENGTH, at, head.tag, head.length, 0, steps)
-                    return rows, at + 8, False, explicit
-                if closer and (head.tag == ITEM or (head.tag == SEQUENCE_END and outer_closer)):
-                    self.tell(UNCLOSED, at, head.tag, 0, 0, steps)
-                    return rows, at, True, explicit
-                self.tell(STRAY, at, head.tag, head.length, 0, steps)
+                self.tell(ISLAND, at, head.tag, head.code, 0, level.steps)
+                level.explicit = bool(level.steps and found[1])
+            if head.is_structure:
+                if head.tag == ITEM_END and level.closer:
+                    return rows, self.delimiter(at, head, level), False
+                if level.closer and (head.tag == ITEM or (head.tag == SEQUENCE_END and level.outer_closer)):
+                    self.tell(UNCLOSED, at, head.tag, 0, 0, level.steps)
+                    return rows, at, True
+                self.tell(STRAY, at, head.tag, head.length, 0, level.steps)
                 at += 8
-                if head.tag not in (ITEM_END, SEQUENCE_END) and head.length != UNDEFINED and head.length <= left:
-                    at += head.length
+                if head.tag not in (ITEM_END, SEQUENCE_END) and head.length <= level.stop - at:
+                    at += head.length if head.length != UNDEFINED else 0
                 continue
-            if stop_tag is not None and not steps and head.tag >= stop_tag:
-                self.finish(at, steps)
-                return rows, stop, False, explicit
+            if stop_tag is not None and not level.steps and head.tag >= stop_tag:
+                self.finish(at, level.steps)
+                return rows, level.stop, False
             if head.tag <= last:
                 if not unordered:
-                    self.tell(ORDER, at, head.tag, 0, 0, steps)
+                    self.tell(ORDER, at, head.tag, 0, 0, level.steps)
                 unordered = True
             last = head.tag
             if head.fault:
-                code = (ord(head.vr[0]) << 8 | ord(head.vr[1])) if head.vr else 0
-                self.tell(head.fault, at, head.tag, code, 0, steps)
+                self.tell(head.fault, at, head.tag, head.code, 0, level.steps)
             row = self.row(at, head)
             rows.append(row)
-            inside = (*steps, head.tag)
-            un = head.vr == "UN"
-            if head.length != UNDEFINED:
-                if head.length > self.value_length:
-                    raise Refused("length", at)
-                if head.length % 2:
-                    self.tell(ODD, at, head.tag, head.length, 0, steps)
-                if head.length > left:
-                    self.tell(OVERRUN, at, head.tag, head.length, left, steps)
-                    row.length, row.cut = left, True
-                    begins = left >= 8 and (
-                        head.vr == "SQ"
-                        or (head.vr in ("", "UN") and self.tag(row.value_offset, big and not un) == ITEM)
-                    )
-                    if begins:
-                        if depth >= self.nesting_depth:
-                            raise Refused("depth", at)
-                        row.explicit, row.big = explicit and not un, big and not un
-                        row.below, at, missing = self.items(
-                            row.value_offset, stop, row.explicit, row.big, overlong=True, steps=inside, depth=depth
-                        )
-                        row.end_offset = at
-                        row.length = at - row.value_offset if missing else left
-                        continue
-                at = row.end_offset = row.value_offset + row.length
-                continue
-            if head.vr == "SQ" or (head.vr in ("", "UN") and head.tag != PIXEL_DATA):
-                if depth >= self.nesting_depth:
-                    raise Refused("depth", at)
-                row.explicit, row.big = explicit and not un, big and not un
-                if un and big and self.data[row.value_offset : row.value_offset + 2] == b"\xff\xfe":
-                    row.big = stop - row.value_offset >= 8
-                row.below, at, row.cut = self.items(
-                    row.value_offset,
-                    stop,
-                    row.explicit,
-                    row.big,
-                    opener=head.tag,
-                    closer=True,
-                    steps=inside,
-                    depth=depth,
-                )
-                if row.below is None:
-                    row.plain = True
-            else:
-                if head.vr not in ("", "UN", "OB", "OD", "OF", "OL", "OV", "OW"):
-                    self.tell(NEVER_UNDEFINED, at, head.tag, ord(head.vr[0]) << 8 | ord(head.vr[1]), 0, steps)
-                row.fragments, row.explicit, row.big = True, explicit, big
-                row.below, at, row.cut = self.pieces(row.value_offset, stop, explicit, big, head.tag, inside)
-                if row.below is None:
-                    row.plain, row.fragments = True, False
-            row.end_offset = at
+            self.value(row, head, level)
+            at = row.end_offset
 
-    def items(
-        self,
-        at: int,
-        stop: int,
-        explicit: bool,
-        big: bool,
-        *,
-        opener: int = 0,
-        closer: bool = False,
-        overlong: bool = False,
-        steps: Steps = (),
-        depth: int = 0,
-    ) -> tuple[list[Node] | None, int, bool]:
+    def value(self, row: Node, head: Head, level: Level) -> None:
+        """Where the value of an element ends, and what is below it."""
+        un, at = head.vr == "UN", row.value_offset
+        below = Level(level.stop, level.explicit and not un, level.big and not un, (*level.steps, row.tag), level.depth)
+        if head.length != UNDEFINED:
+            if head.length > self.value_length:
+                raise Refused("length", row.header_offset)
+            self.bound(row, level.stop, level.steps)
+            unknown = head.vr in ("", "UN")
+            if row.cut and row.length >= 8 and (head.vr == "SQ" or (unknown and self.tag(at, below.big) == ITEM)):
+                self.deeper(row, level.depth)
+                row.explicit, row.big = below.explicit, below.big
+                row.below, row.end_offset, _ = self.items(at, below, overlong=True)
+                row.length = row.end_offset - at
+            return
+        below.opener, below.closer = row.tag, True
+        if head.vr == "SQ" or (head.vr in ("", "UN") and row.tag != PIXEL_DATA):
+            self.deeper(row, level.depth)
+            if un and level.big and level.stop - at >= 8:
+                below.big = self.data[at : at + 2] == b"\xff\xfe"
+            found = self.items(at, below)
+        else:
+            if head.vr not in ("", "UN", "OB", "OD", "OF", "OL", "OV", "OW"):
+                self.tell(NEVER_UNDEFINED, row.header_offset, row.tag, head.code, 0, level.steps)
+            below.explicit, below.big = level.explicit, level.big
+            found = self.pieces(at, below)
+            row.fragments = found[0] is not None
+        row.below, row.end_offset, row.cut = found
+        row.plain = row.below is None
+        row.explicit, row.big = below.explicit, below.big
+
+    def items(self, at: int, level: Level, *, overlong: bool = False) -> Found:
         rows: list[Node] = []
         while True:
-            if at >= stop:
-                if closer:
-                    self.tell(UNCLOSED, at, opener, UNDEFINED, 0, steps)
-                self.finish(at, steps)
-                return rows, at, closer
-            if stop - at < 8:
-                at = self.short(at, stop, 0, steps)
-                continue
-            head = self.head(at, stop, explicit, big)
-            if isinstance(head, int):
-                at = self.short(at, stop, head, steps)
-                continue
-            if not head.tag and not head.length and not head.vr:
-                at = self.zeros(at, stop, explicit, big, steps)
-            elif head.tag == SEQUENCE_END and closer:
-                if head.length:
-                    self.tell(DELIMITER_LENGTH, at, head.tag, head.length, 0, steps)
-                return rows, at + 8, False
-            elif head.tag == ITEM:
+            at, head = self.next(at, level)
+            if head is None:
+                return rows, at, level.closer
+            if head.tag == SEQUENCE_END and level.closer:
+                return rows, self.delimiter(at, head, level), False
+            if head.tag == ITEM:
                 row = self.row(at, head)
                 rows.append(row)
-                inside = (*steps, len(rows) - 1)
-                end = stop
-                if head.length != UNDEFINED:
-                    if head.length % 2:
-                        self.tell(ODD, at, head.tag, head.length, 0, inside)
-                    if head.length > stop - at - 8:
-                        self.tell(OVERRUN, at, head.tag, head.length, stop - at - 8, inside)
-                        row.length, row.cut = stop - at - 8, True
-                    end = row.value_offset + row.length
-                if depth >= self.nesting_depth:
-                    raise Refused("depth", at)
-                row.explicit, row.big = explicit, big
-                row.below, at, missing, row.explicit = self.elements(
-                    row.value_offset,
-                    end,
-                    explicit,
-                    big,
-                    opener=ITEM,
-                    closer=head.length == UNDEFINED,
-                    outer_closer=closer,
-                    steps=inside,
-                    depth=depth + 1,
-                )
+                inside = (*level.steps, len(rows) - 1)
+                below = Level(level.stop, level.explicit, level.big, inside, level.depth + 1, ITEM)
+                if head.length == UNDEFINED:
+                    below.closer, below.outer_closer = True, level.closer
+                else:
+                    self.bound(row, level.stop, inside)
+                    below.stop = row.end_offset
+                self.deeper(row, level.depth)
+                row.below, at, missing = self.elements(row.value_offset, below)
                 row.end_offset = at
                 row.cut |= missing
+                row.explicit, row.big = below.explicit, below.big
             elif head.tag in (ITEM_END, SEQUENCE_END):
-                self.tell(STRAY, at, head.tag, head.length, 0, steps)
+                self.tell(STRAY, at, head.tag, head.length, 0, level.steps)
                 at += 8
+            elif level.closer and not rows and (behind := self.bare(at, level)):
+                return None, behind, False
             else:
-                if closer and not rows and (behind := self.bare(at, stop, big, opener, steps)):
-                    return None, behind, False
-                self.tell(NOT_ITEM, at, head.tag, 0, 0, steps)
-                if closer or overlong:
+                self.tell(NOT_ITEM, at, head.tag, 0, 0, level.steps)
+                if level.closer or overlong:
                     return rows, at, True
-                self.finish(at, steps)
-                at = stop
+                self.finish(at, level.steps)
+                at = level.stop
 
-    def pieces(
-        self, at: int, stop: int, explicit: bool, big: bool, opener: int, steps: Steps
-    ) -> tuple[list[Node] | None, int, bool]:
+    def pieces(self, at: int, level: Level) -> Found:
         rows: list[Node] = []
         while True:
-            if at >= stop:
-                self.tell(UNCLOSED, at, opener, UNDEFINED, 0, steps)
+            at, head = self.next(at, level)
+            if head is None:
                 return rows, at, True
-            if stop - at < 8:
-                at = self.short(at, stop, 0, steps)
-                continue
-            head = self.head(at, stop, explicit, big)
-            if isinstance(head, int):
-                at = self.short(at, stop, head, steps)
-                continue
-            if not head.tag and not head.length and not head.vr:
-                at = self.zeros(at, stop, explicit, big, steps)
-            elif head.tag == SEQUENCE_END:
-                if head.length:
-                    self.tell(DELIMITER_LENGTH, at, head.tag, head.length, 0, steps)
-                return rows, at + 8, False
-            elif head.tag == ITEM and head.length != UNDEFINED:
+            if head.tag == SEQUENCE_END:
+                return rows, self.delimiter(at, head, level), False
+            if head.tag == ITEM and head.length != UNDEFINED:
                 row = self.row(at, head)
                 rows.append(row)
-                inside = (*steps, len(rows) - 1)
-                if head.length % 2:
-                    self.tell(ODD, at, head.tag, head.length, 0, inside)
-                if head.length > stop - at - 8:
-                    self.tell(OVERRUN, at, head.tag, head.length, stop - at - 8, inside)
-                    row.length, row.cut = stop - at - 8, True
-                at = row.end_offset = row.value_offset + row.length
+                self.bound(row, level.stop, (*level.steps, len(rows) - 1))
+                at = row.end_offset
+            elif behind := self.bare(at, level):
+                return rows or None, behind, False
             else:
-                if behind := self.bare(at, stop, big, opener, steps):
-                    return rows or None, behind, False
-                self.tell(NOT_ITEM, at, head.tag, 0, 0, steps)
-                return rows, stop, True
+                self.tell(NOT_ITEM, at, head.tag, 0, 0, level.steps)
+                return rows, level.stop, True
 
 
 def scan(
@@ -416,10 +378,8 @@ def scan(
 ) -> tuple[list[Node], int, list[Told]]:
     """(rows, end offset, faults); `Refused` over a limit."""
     reader = Reader(data, **limits)
-    if items:
-        found, _, _ = reader.items(start, stop, explicit, big, depth=depth)
-        rows = found or []
-    else:
-        rows, _, _, _ = reader.elements(start, stop, explicit, big, stop_tag=stop_tag, depth=depth)
+    level = Level(stop, explicit, big, depth=depth)
+    rows, _, _ = reader.items(start, level) if items else reader.elements(start, level, stop_tag)
+    assert rows is not None
     assert reader.end is not None
     return rows, reader.end, reader.faults

@@ -14,7 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dicomcore
-from dicomcore import AE, UID, Dataset, DicomError, FileSet, Issue, Limits, Policy, StorageSCP, VerificationSCP, dcmread
+from dicomcore import (
+    AE,
+    UID,
+    Dataset,
+    DicomError,
+    Element,
+    FileSet,
+    Issue,
+    Limits,
+    Policy,
+    StorageSCP,
+    VerificationSCP,
+    dcmread,
+    dcmwrite,
+    diff,
+    walk,
+)
 from dicomcore.net.association import Association, StoreResult
 from dicomcore.net.server import Server
 
@@ -31,6 +47,16 @@ def files(path: Path) -> None:
     assert_type(ds.file_meta, Dataset)
     assert_type(ds.issues, list[Issue])
     assert_type(ds.to_bytes(), bytes)
+    assert_type(ds.issues[0].is_broken, bool)
+    assert_type(ds.filename, str | None)
+    assert_type(ds.dir("patient"), list[str])
+    ds.walk(lambda level, element: level.pop(element.tag))
+    for visit in walk(ds):
+        assert_type(visit.dataset, Dataset)
+        assert_type(visit.element, Element)
+    for difference in diff(ds, ds):
+        assert_type(difference.position, int | None)
+    dcmwrite(path, ds, "1.2.840.10008.1.2")
     ds.save_as(path, transfer_syntax="1.2.840.10008.1.2")
     ds.PatientID = "1"
     del ds.PatientID

@@ -1,0 +1,44 @@
+"""The pages of docs/ keep their word: their Python runs on a made study, and the names in their tables exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dicomcore
+from dicomcore import Dataset
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no source tree: testing the wheel")
+PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    demo = [sys.executable, "-m", "dicomcore", "demo", "--out", "study"]
+    subprocess.run(demo, cwd=folder, capture_output=True, check=True, timeout=120)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks(page: str, study: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL):
+        command = [sys.executable, "-W", "error", "-c", block]
+        done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def test_names_for_pydicom_users_exist() -> None:
+    text = (DOCS / "pydicom.md").read_text()
+    ours = [row.split(" | ", 1)[1] for row in re.findall(r"^\|(.*)\|$", text, re.MULTILINE) if " | " in row]
+    assert len(ours) > 20
+    for cell in ours:
+        for name in re.findall(r"\b(?:ds|Dataset|contour)\.([a-z]\w*)", cell):
+            assert hasattr(Dataset, name), name
+        for name in re.findall(r"\bdicomcore\.(\w+)", cell):
+            assert hasattr(dicomcore, name), name
