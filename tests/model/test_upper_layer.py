@@ -85,6 +85,7 @@ class Side:
         self.partial = b""
         self.told: list[Event] = []
         self.waiting_response = False
+        self.open = False  # its end of the transport
 
     def move(self, event: Evt) -> bool:
         """Walk the model; False when the cell is a dash."""
@@ -127,8 +128,8 @@ class UpperLayer(RuleBasedStateMachine):
         super().__init__()
         self.asking = Side(requestor=True)
         self.answering = Side(requestor=False)
-        self.open = False
         self.was_open = False
+        self.agreed = {1, 5}
         self.now = 0.0
 
     def side(self, which: bool) -> tuple[Side, Side]:
@@ -153,7 +154,7 @@ class UpperLayer(RuleBasedStateMachine):
             self.connect()
             self.transmit(True, 1 << 20)
             self.deliver(False, 100, 1 << 20)
-            self.decide(True)
+            self.decide(Accept())
             self.transmit(False, 1 << 20)
             self.deliver(True, 100, 1 << 20)
             assert self.asking.model is self.answering.model is State.Sta6
@@ -166,22 +167,27 @@ class UpperLayer(RuleBasedStateMachine):
     @precondition(lambda self: self.asking.model is State.Sta4 and not self.was_open)
     @rule()
     def connect(self) -> None:
-        self.open = self.was_open = True
+        self.asking.open = self.answering.open = self.was_open = True
         self.act(self.asking, Evt.Evt2, self.asking.core.connected)
         self.act(self.answering, Evt.Evt5, self.answering.core.connected)
 
     @precondition(lambda self: self.answering.model is State.Sta3)
-    @rule(accept=st.sampled_from([True, True, True, False]))
-    def decide(self, accept: bool) -> None:
-        primitive = Accept() if accept else Reject(1, 1, 1)
-        event = Evt.Evt7 if accept else Evt.Evt8
-        self.act(self.answering, event, lambda: self.answering.core.request(primitive))
+    @rule(outcome=st.sampled_from([Accept(), Accept(contexts=[5]), Accept(contexts=[]), Reject(), Reject(2, 3, 1)]))
+    def decide(self, outcome: Accept | Reject) -> None:
+        if isinstance(outcome, Accept):
+            self.agreed = {1, 5} if outcome.contexts is None else {1, 5}.intersection(outcome.contexts)
+        event = Evt.Evt7 if isinstance(outcome, Accept) else Evt.Evt8
+        self.act(self.answering, event, lambda: self.answering.core.request(outcome))
 
     @precondition(lambda self: self.any_in(State.Sta6, State.Sta8))
     @rule(which=st.booleans(), command=st.booleans(), context=st.sampled_from([1, 5]), length=st.integers(0, 9000))
     def send(self, which: bool, command: bool, context: int, length: int) -> None:
         side, other = self.side(which)
         body = bytes(index % 253 for index in range(length))
+        if context not in self.agreed:
+            with pytest.raises(LocalProtocolError):
+                side.core.send(context, command, body)
+            return
         if self.act(side, Evt.Evt9, lambda: side.core.send(context, command, body)):
             other.expected.append((context, command, body))
 
@@ -215,40 +221,59 @@ class UpperLayer(RuleBasedStateMachine):
     def any_in(self, *states: State) -> bool:
         return self.asking.model in states or self.answering.model in states
 
-    @precondition(lambda self: self.open and (self.asking.core.wants_write or self.answering.core.wants_write))
+    @precondition(lambda self: any(side.open and side.core.wants_write for side in self.sides()))
     @rule(which=st.booleans(), max_bytes=st.sampled_from([1, 5000, 1 << 20]))
     def transmit(self, which: bool, max_bytes: int) -> None:
-        side, other = self.side(which if self.side(which)[0].core.wants_write else not which)
+        side, other = self.side(which)
+        if not (side.open and side.core.wants_write):
+            side, other = other, side
         data = join(side.core.segments(max_bytes))
         pdus(data)  # whole PDUs only
-        other.inbox += data
+        if other.open:
+            other.inbox += data
 
-    @precondition(lambda self: self.open and bool(self.asking.inbox or self.answering.inbox))
+    @precondition(lambda self: any(side.open and side.inbox for side in self.sides()))
     @rule(which=st.booleans(), share=st.sampled_from([100, 1, 30, 100]), chunk=st.sampled_from([1, 5, 1000, 1 << 20]))
     def deliver(self, which: bool, share: int, chunk: int) -> None:
-        side, _ = self.side(which if self.side(which)[0].inbox else not which)
+        side, other = self.side(which)
+        if not (side.open and side.inbox):
+            side = other
         count = -(-len(side.inbox) * share // 100)
         data, side.inbox = side.inbox[:count], side.inbox[count:]
         side.hear(data, max(chunk, len(data) // 200))
 
-    @precondition(lambda self: self.open)
-    @rule(dice=st.integers(0, 14))
-    def cut(self, dice: int) -> None:
+    @precondition(lambda self: any(side.open for side in self.sides()))
+    @rule(dice=st.integers(0, 14), which=st.booleans())
+    def cut(self, dice: int, which: bool) -> None:
+        """The wire breaks, and one side sees it first: what was under way to it is lost, at any byte."""
         if dice == 14:
-            self.close()
+            self.close(self.side(which)[0])
 
-    @precondition(lambda self: self.open and (self.asking.core.close_transport or self.answering.core.close_transport))
+    @precondition(lambda self: any(side.open and side.core.close_transport for side in self.sides()))
     @rule()
     def close_as_asked(self) -> None:
-        self.close()
+        for side in self.sides():
+            if side.open and side.core.close_transport:
+                self.close(side)
 
-    def close(self) -> None:
-        self.open = False
-        for side in (self.asking, self.answering):
-            if side.model is not State.Sta1:
-                side.move(Evt.Evt17)
-            side.core.closed()
-            side.told += side.core.events()
+    @precondition(lambda self: self.asking.open != self.answering.open)
+    @rule()
+    def notice_the_close(self) -> None:
+        """The other side has closed; this one has read what came before, or not."""
+        for side in self.sides():
+            if side.open:
+                self.close(side)
+
+    def sides(self) -> tuple[Side, Side]:
+        return self.asking, self.answering
+
+    def close(self, side: Side) -> None:
+        side.open = False
+        side.inbox = b""
+        if side.model is not State.Sta1:
+            side.move(Evt.Evt17)
+        side.core.closed()
+        side.told += side.core.events()
 
     @rule(seconds=st.sampled_from([0.0, 0.0, 0.5, 0.5, 1.0, 20.0, 40.0]))
     def wait(self, seconds: float) -> None:
@@ -297,8 +322,8 @@ class UpperLayer(RuleBasedStateMachine):
             assert all("within" in event.why for event in faults)  # local times only, never what the other sent
 
     def teardown(self) -> None:
-        self.close()
-        for side in (self.asking, self.answering):
+        for side in self.sides():
+            self.close(side)
             assert side.core.state is State.Sta1
             assert side.core.close_transport
             assert not side.core.wants_write
