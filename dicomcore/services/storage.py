@@ -29,6 +29,7 @@ from dicomcore.encoding.sink import FileSink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
 from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.ul.explain import explain_missing
 from dicomcore.ul.negotiation import AgreedContext, Negotiated
 from dicomcore.vocab.sop_classes import storage_uids
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE, SYNTAXES, UNCOMPRESSED, transfer_syntax
@@ -326,6 +327,8 @@ class StorageSCU:
     ) -> None:
         self._transcoder = transcoder
         self._limits = limits
+        self._negotiated = negotiated
+        self._requestor = requestor
         self._by_class: dict[str, dict[str, AgreedContext]] = {}
         for agreed in negotiated.contexts.values():
             if agreed.requestor_scu if requestor else agreed.requestor_scp:
@@ -336,7 +339,8 @@ class StorageSCU:
         accepted = self._by_class.get(sop_class_uid)
         if not accepted:
             raise NegotiationError(
-                f"no presentation context for {UID(sop_class_uid).name} was accepted",
+                f"no presentation context for {UID(sop_class_uid).name}: "
+                + explain_missing(sop_class_uid, None, self._negotiated, requestor=self._requestor),
                 clause="PS3.4 B.5",
                 hint="propose contexts for the files to be sent (contexts_for_files), or ask the peer to accept them",
             )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from dicomcore.dimse.command import CommandField, command
 from dicomcore.errors import NegotiationError
+from dicomcore.ul.explain import explain_missing
 from dicomcore.ul.negotiation import Negotiated, contexts_for
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import UNCOMPRESSED
@@ -33,5 +34,6 @@ def c_echo(negotiated: Negotiated, *, requestor: bool = True) -> Asking:
     """Ask whether the peer is there. NegotiationError without a context for Verification."""
     agreed = contexts_for(VERIFICATION, None, negotiated, requestor=requestor)
     if not agreed:
-        raise NegotiationError("no presentation context for Verification was accepted", clause="PS3.4 A.4")
+        why = explain_missing(VERIFICATION, None, negotiated, requestor=requestor)
+        raise NegotiationError(f"no presentation context for Verification: {why}", clause="PS3.4 A.4")
     return (yield Invoke(agreed[0].id, command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)))

@@ -60,6 +60,7 @@ _PROFILES: Final[Mapping[str, Mapping[str, bool]]] = MappingProxyType(
         "no-role-answer": {"no_role_answer": True},
         "odd-padding": {"odd_padding": True},
         "release-pending": {"drop_pending": True},
+        "one-pdu": {},  # command and data set in one P-DATA-TF: understood from everybody, sent to nobody
         "old": {"no_async": True, "no_role_answer": True, "odd_padding": True},
     }
 )
