@@ -20,6 +20,7 @@ from dicomcore.net.effects import refuse_coroutines
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.services.base import Router, ServiceProvider
+from dicomcore.services.query import model_uids
 from dicomcore.services.storage import Transcoder, contexts_for_files
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -42,9 +43,11 @@ from dicomcore.vocab.uids import is_valid_uid
 __all__ = ["AE", "Context", "Entity"]
 
 Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProvider | tuple[str, Sequence[str]]
-"""What a presentation context can be made of: a UID, a path, a Dataset, a service, or a UID with transfer syntaxes."""
+"""What presentation contexts can be made of: a UID, its keyword, an information model by its short name (see
+`services.query`), a path, a Dataset, a service, or a UID with transfer syntaxes."""
 
 _DEFAULT_SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
+_OF_PATIENTS = "1.2.840.10008.5.1.4.1.1."
 
 
 class Entity:
@@ -73,6 +76,7 @@ class Entity:
         limits: Limits,
         contexts: Iterable[Context] | Context | None,
         *,
+        services: Iterable[ServiceProvider],
         called_ae: str,
         window: int,
         roles: Iterable[RoleSelection],
@@ -81,12 +85,15 @@ class Entity:
         identity: UserIdentity | None,
         quirks: Quirks,
     ) -> AssociateRQ:
+        rows, provided = with_services(presentation_contexts(contexts), Router(services).supported)
+        roles = tuple(roles)
+        stated = {role.sop_class for role in roles}
         return propose(
-            presentation_contexts(contexts),
+            rows,
             calling_ae=self.title,
             called_ae=called_ae,
             max_pdu_length=limits.pdu_length,
-            roles=roles,
+            roles=roles + tuple(RoleSelection(uid, True, True) for uid in provided if uid not in stated),
             window=None if window == 1 else AsyncWindow(window, window),
             extended=extended,
             common_extended=common_extended,
@@ -106,12 +113,13 @@ class Entity:
         require_called_ae: bool,
         allowed_calling: Sequence[str],
     ) -> Acceptance:
+        router = Router(services)
         return Acceptance(
             ae_title=self.title,
-            supported=Router(services).supported,
+            supported=router.supported,
             max_pdu_length=limits.pdu_length,
             window=AsyncWindow(window, window),
-            roles=roles,
+            roles={**router.roles, **roles},
             extended=extended,
             quirks=quirks,
             require_called_ae=require_called_ae,
@@ -143,7 +151,9 @@ class AE(Entity):
     ) -> Association:
         """Connect and agree on an association; use it in a ``with`` block.
 
-        ``contexts``: what it is for (see `Context`); None proposes Verification. ``window`` above 1 asks for that many
+        ``contexts``: what it is for (see `Context`); None proposes Verification. ``services`` perform what a peer asks
+        on it, such as the C-STOREs of a C-GET: for what they support, the role of an SCP is proposed, and a context, as
+        far as there is room for 128 (those named in ``contexts`` have it anyway). ``window`` above 1 asks for that many
         operations under way at a time (0: no bound). ``extended`` and ``common_extended`` state options of SOP classes
         (PS3.7 D.3.3.5, D.3.3.6), ``identity`` who asks, ``quirks`` what this peer is forgiven. Raises
         AssociationRejected, NegotiationError (no connection, or no context accepted), AssociationAborted or
@@ -152,9 +162,11 @@ class AE(Entity):
         limits = limits or self.limits
         services = tuple(services)
         refuse_coroutines(services)
+        services = tuple(services)
         request = self._request(
             limits,
             contexts,
+            services=services,
             called_ae=called_ae,
             window=window,
             roles=roles,
@@ -235,6 +247,8 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
             headers.append(_header_of(item))
         elif isinstance(item, str) and is_valid_uid(item):
             rows.append((item, _DEFAULT_SYNTAXES))
+        elif isinstance(item, str) and (uids := model_uids(item)):
+            rows += [(uid, _DEFAULT_SYNTAXES) for uid in uids]
         elif isinstance(item, str | os.PathLike):
             headers.append(read_header(item))
         elif isinstance(item, tuple):
@@ -242,6 +256,24 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
         else:
             rows += [(abstract, tuple(transfer)) for abstract, transfer in item.supported.items()]
     return list(dict.fromkeys([*rows, *contexts_for_files(headers)]))
+
+
+def with_services(
+    rows: list[tuple[str, tuple[str, ...]]], supported: Mapping[str, tuple[str, ...]]
+) -> tuple[list[tuple[str, tuple[str, ...]]], list[str]]:
+    """The rows and, as far as 128 contexts go, one for each abstract syntax that services support; which of all those
+    these support."""
+    wanted = dict.fromkeys(uid for uid, _ in rows)
+    room = 128 - len(rows)
+    # Old SOP classes, which have short numbers, are the ones in use; palettes and implants are seldom retrieved.
+    extra = sorted(supported.keys() - wanted, key=lambda uid: (not uid.startswith(_OF_PATIENTS), len(uid), uid))
+    rows = rows + [(uid, _syntaxes(supported[uid])) for uid in extra[: max(room, 0)]]
+    return rows, [uid for uid in dict.fromkeys(uid for uid, _ in rows) if uid in supported]
+
+
+def _syntaxes(supported: tuple[str, ...]) -> tuple[str, ...]:
+    """What to propose of the transfer syntaxes that a service takes: those that every peer has, else its own."""
+    return tuple(uid for uid in _DEFAULT_SYNTAXES if uid in supported) or supported
 
 
 def _header_of(dataset: Any) -> FileHeader:

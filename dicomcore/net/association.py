@@ -29,6 +29,7 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
+from dicomcore.net.calls import Calls, Responses, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
@@ -92,24 +93,7 @@ def _named(source: Storable) -> str:
     return text if text.isprintable() else repr(text)
 
 
-class _Turn:
-    """``with`` this, one operation at a time. A class, since a generator of contextlib would be a tenth of a C-ECHO."""
-
-    __slots__ = ("_association",)
-
-    def __init__(self, association: Association) -> None:
-        self._association = association
-
-    def __enter__(self) -> None:
-        self._association._begin()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._association._finish(error)
-
-
-class Association:
+class Association(Calls):
     """An open association; made by `AE.associate`. ``with`` releases it at the end, and aborts it on an exception."""
 
     def __init__(
@@ -128,7 +112,8 @@ class Association:
         self._storage = StorageSCU(self.negotiated, transcoder=transcoder, limits=connection.limits)
         self._waiter = Waiter(facilities)
         self._lock = threading.RLock()
-        self._turn = _Turn(self)
+        self._settled = threading.Condition(self._lock)  # no more responses are to come
+        self._turn = Turn(self)
         self._inside = False
         self._operations = connection.operations
         self._answers = connection.operations.answers
@@ -203,7 +188,10 @@ class Association:
 
     def release(self) -> None:
         """End the association in good order; a peer that does not answer in time (`Limits`) is aborted."""
-        with self._lock:
+        if (responses := self._responses) is not None and responses.owner == threading.get_ident():
+            responses.close()
+        with self._settled:
+            self._settled.wait_for(lambda: self._responses is None)
             connection = self._connection
             try:
                 if connection.over is None:
@@ -230,6 +218,8 @@ class Association:
             if connection.over is None:
                 connection.abort(AssociationAborted("this side aborted the association", answer=(0, 0)))
             self._part()
+            if self._responses is not None:
+                self._responses_over(self._responses)
         finally:
             self._lock.release()
 
@@ -278,11 +268,23 @@ class Association:
 
     # operations
 
-    def _begin(self) -> None:
+    def _begin(self, responses: Responses[Any] | None = None) -> None:
         self._lock.acquire()
         if self._inside:
             self._lock.release()
             raise LocalProtocolError("an operation of this thread is under way on this association")
+        if self._responses is not None and self._responses is not responses:
+            if self._responses.owner == threading.get_ident():
+                self._lock.release()
+                raise LocalProtocolError(
+                    "more responses to an operation of this thread are to come on this association",
+                    hint="iterate to the end, or close the iterator",
+                )
+            try:
+                self._settled.wait_for(lambda: self._responses is None)
+            except BaseException:
+                self._lock.release()
+                raise
         self._inside = True
 
     def _finish(self, error: BaseException | None) -> None:
@@ -299,6 +301,17 @@ class Association:
         finally:
             self._inside = False
             self._lock.release()
+
+    def _responses_over(self, responses: Responses[Any]) -> None:
+        with self._settled:
+            if self._responses is responses:
+                self._responses = None
+                self._settled.notify_all()
+
+    def _cancel(self, context_id: int, message_id: int) -> None:
+        """Ask for the end of an operation, unless that is already on its way."""
+        if message_id in self._connection.exchange.invoked:
+            self._connection.exchange.cancel(context_id, message_id)
 
     def _take_in(self) -> None:
         """Read what has arrived, without waiting; raise when that was the end."""
@@ -404,10 +417,11 @@ class Association:
     def _send(self, invoke: Invoke) -> int:
         return self._connection.exchange.request(invoke.context_id, invoke.command, invoke.body)
 
-    def _answer(self, message_ids: Collection[int]) -> tuple[int, Answer]:
-        """Wait for a response to one of these: as long as our bytes move, then for `Limits.dimse_timeout`."""
+    def _answer(self, message_ids: Collection[int], final: float | None = None) -> tuple[int, Answer]:
+        """Wait for a response to one of these: as long as our bytes move, then for `Limits.dimse_timeout`; or only
+        until ``final``."""
         answers = self._answers
-        deadline = monotonic() + self._limits.dimse_timeout
+        deadline = final or monotonic() + self._limits.dimse_timeout
         while True:
             for message_id in answers:
                 if message_id in message_ids:
@@ -416,7 +430,7 @@ class Association:
                     if not received:
                         del answers[message_id]
                     return message_id, answer
-            if self._step(deadline):
+            if self._step(deadline) and final is None:
                 deadline = monotonic() + self._limits.dimse_timeout
 
     def _step(self, deadline: float) -> bool:
@@ -431,7 +445,7 @@ class Association:
             if limit <= now or not (
                 taken
                 or self._waiter.wait(
-                    connection.fd, read=connection.core.wants_read, write=not written, timeout=limit - now
+                    connection.fd, read=connection.wants_read, write=not written, timeout=limit - now
                 )
             ):
                 what = "did not answer" if written else "took no more data"
@@ -461,6 +475,6 @@ class Association:
         while (operation := connection.orphans.pop() if connection.orphans else operations.next(room=room)) is not None:
             while (effect := operations.advance(operation)) is not None:
                 self._effects.perform(operation, effect)
-            if operation.over:
-                self._effects.close(operation)
+            if operation.over and operation.channels:
+                self._effects.close(operation, abort=operation.failed or connection.over is not None)
             room = connection.outbox.empty

@@ -42,6 +42,7 @@ from dicomcore.services.base import (
     User,
     status_of,
 )
+from dicomcore.services.messages import with_encoded_body
 
 __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
@@ -379,6 +380,8 @@ class Operations:
                 effect = operation.resume()
                 kind = type(effect)
                 if kind is Response:
+                    if effect.body is not None:
+                        effect = with_encoded_body(effect, operation.request.context.transfer_syntax, self._limits)
                     if operation.body_open:
                         operation.held = effect
                         operation.waits = BODY

@@ -250,12 +250,18 @@ class ServiceProvider(Protocol):
 
 
 class Router:
-    """Services side by side on one application entity. ``supported`` is what `Acceptance` wants to know."""
+    """Services side by side on one application entity. ``supported`` and ``roles`` are what `Acceptance` wants to know.
+
+    A service may have an attribute ``roles``: the (scu, scp) roles that requestors may take for SOP classes, such as
+    that of an SCP for the instances that a C-GET sends back to them.
+    """
 
     def __init__(self, services: Iterable[ServiceProvider]) -> None:
         supported: dict[str, tuple[str, ...]] = {}
+        roles: dict[str, tuple[bool, bool]] = {}
         providers: dict[tuple[str, int], ServiceProvider] = {}
         for service in services:
+            roles.update(getattr(service, "roles", {}))
             for abstract_syntax, transfer_syntaxes in service.supported.items():
                 known = supported.get(abstract_syntax, ())
                 supported[abstract_syntax] = known + tuple(uid for uid in transfer_syntaxes if uid not in known)
@@ -263,6 +269,7 @@ class Router:
                     if providers.setdefault((abstract_syntax, command_field), service) is not service:
                         raise LocalProtocolError(f"two services for {command_field.name} of {abstract_syntax}")
         self.supported: Mapping[str, tuple[str, ...]] = MappingProxyType(supported)
+        self.roles: Mapping[str, tuple[bool, bool]] = MappingProxyType(roles)
         self._providers = providers
         self._prompt = frozenset(key for key, service in providers.items() if getattr(service, "prompt", False))
 

@@ -83,11 +83,13 @@ class AE(Entity):
         The arguments, and what is raised, are those of `dicomcore.AE.associate`; ``services`` may use coroutines.
         """
         limits = limits or self.limits
+        served = tuple(services)
 
         def request() -> AssociateRQ:
             return self._request(
                 limits,
                 contexts,
+                services=served,
                 called_ae=called_ae,
                 window=window,
                 roles=roles,
@@ -107,7 +109,7 @@ class AE(Entity):
                 limits,
                 self._facilities,
                 self._transcoder,
-                services=services,
+                services=served,
                 associate=self.associate,
                 quirks=quirks,
                 tls=tls,

@@ -1,0 +1,276 @@
+"""The generic calls of a blocking association: C-FIND, C-GET, C-MOVE and the six N-services (PS3.7 9.1, 10.1).
+
+A failure status is returned, not raised, unless ``check=True``. What C-FIND, C-GET and C-MOVE return is an iterator
+over all responses, the final one included; nothing is sent before it is iterated. Leaving it early sends C-CANCEL and
+takes in what still comes, up to the final response, within `Limits.dimse_timeout`; else the association is aborted.
+While it is not over, no other operation begins: other threads wait, the same thread gets a LocalProtocolError.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dicomcore.errors import DicomError
+from dicomcore.limits import Limits
+from dicomcore.services import normalized
+from dicomcore.services import query as queries
+from dicomcore.services.base import Answer, Invoke, User
+from dicomcore.services.messages import Ask, Elements, failure
+from dicomcore.services.normalized import Outcome
+from dicomcore.services.query import Found, Progress
+from dicomcore.ul import Negotiated
+from dicomcore.vocab.status import StatusCategory, category
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Calls", "Responses", "Turn"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("dicomcore.net")
+
+
+class Responses(Generic[T]):
+    """What the peer answers to one request, to be iterated over once; close it, or drop it, to want no more."""
+
+    def __init__(self, association: Calls, ask: Ask[T], check: bool) -> None:
+        self._association = association
+        self._ask = ask
+        self._check = check
+        self._message_id = 0
+        self._over = False
+        self.owner = 0  # the thread that began it
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        if self._over:
+            raise StopIteration
+        association = self._association
+        answers = association._answers.get(self._message_id)
+        if answers:  # they come many at a time
+            answer = answers.pop(0)
+            if not answers:
+                del association._answers[self._message_id]
+        else:
+            answer = self._wait()
+        if category(answer.status) is not StatusCategory.PENDING:
+            self._end()
+            if self._check and (error := failure(answer.command, self._ask.service, association.peer)) is not None:
+                raise error
+        return self._ask.read(answer)
+
+    def _wait(self) -> Answer:
+        association = self._association
+        try:
+            with Turn(association, self):
+                if not self._message_id:
+                    association._take_in()
+                    self._message_id = association._send(self._ask.invoke)
+                    self.owner = threading.get_ident()
+                    association._responses = self
+                return association._answer((self._message_id,))[1]
+        except BaseException:
+            # Before the request left nothing has begun; after it, what broke the wait has ended the association.
+            if self._message_id:
+                self._end()
+            raise
+
+    def _end(self) -> None:
+        self._over = True
+        self._association._answers.pop(self._message_id, None)
+        self._association._responses_over(self)
+
+    def close(self) -> None:
+        """Want no more: cancel, and take in what still comes."""
+        if self._over or not self._message_id:
+            self._over = True
+            return
+        association = self._association
+        message_id = self._message_id
+        try:
+            with Turn(association, self):
+                association._cancel(self._ask.invoke.context_id, message_id)
+                deadline = monotonic() + association._limits.dimse_timeout
+                while category(association._answer((message_id,), deadline)[1].status) is StatusCategory.PENDING:
+                    pass
+        except DicomError as error:
+            log.info("%s: %s was broken off: %s", association.peer, self._ask.service, error)
+        finally:
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._over and self._message_id:
+            self.close()
+
+
+class Turn:
+    """``with`` this, one operation at a time. A class, since a generator of contextlib would be a tenth of a C-ECHO."""
+
+    __slots__ = ("_association", "_responses")
+
+    def __init__(self, association: Calls, responses: Responses[Any] | None = None) -> None:
+        self._association = association
+        self._responses = responses
+
+    def __enter__(self) -> None:
+        self._association._begin(self._responses)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._association._finish(error)
+
+
+class Calls:
+    """The generic calls; `Association` brings what they stand on."""
+
+    negotiated: Negotiated
+    peer: str
+    _limits: Limits
+    _answers: dict[int, list[Answer]]
+    _responses: Responses[Any] | None = None  # of which more are to come
+
+    if TYPE_CHECKING:
+
+        def perform(self, user: User) -> Any: ...
+        def _begin(self, responses: Responses[Any] | None = None) -> None: ...
+        def _finish(self, error: BaseException | None) -> None: ...
+        def _responses_over(self, responses: Responses[Any]) -> None: ...
+        def _take_in(self) -> None: ...
+        def _send(self, invoke: Invoke) -> int: ...
+        def _cancel(self, context_id: int, message_id: int) -> None: ...
+        def _answer(self, message_ids: Any, final: float | None = None) -> tuple[int, Answer]: ...
+
+    def c_find(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Responses[Found]:
+        """Which entities match: iterates over (status, identifier), the last one with None for it (PS3.4 C.4.1).
+
+        ``query``: a Dataset, or values by keyword. ``model``: UID, keyword or short name ("study-root",
+        "patient-root", "worklist"). NegotiationError without a context for it; ServiceError for a failure if ``check``.
+        """
+        ask = queries.c_find(self.negotiated, query, model, priority=priority, limits=self._limits)
+        return Responses(self, ask, check)
+
+    def c_get(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Responses[Progress]:
+        """Have the instances sent over this association, to the services given to `AE.associate` (PS3.4 C.4.3).
+
+        Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
+        """
+        ask = queries.c_get(self.negotiated, query, model, priority=priority, limits=self._limits)
+        return Responses(self, ask, check)
+
+    def c_move(
+        self, query: Elements, destination: str, model: str, *, priority: int = 0, check: bool = False
+    ) -> Responses[Progress]:
+        """Have the instances sent to the AE called ``destination``, which the peer has to know (PS3.4 C.4.2).
+
+        Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
+        """
+        ask = queries.c_move(self.negotiated, query, destination, model, priority=priority, limits=self._limits)
+        return Responses(self, ask, check)
+
+    def n_get(
+        self,
+        sop_class: str,
+        sop_instance: str,
+        attributes: Iterable[Any] = (),
+        *,
+        context: str = "",
+        check: bool = False,
+    ) -> Outcome:
+        """Attributes of an instance, by keyword or tag; none asks for all: (status, dataset, elements).
+
+        ``context`` as in `services.normalized`: the abstract syntax to ask under, if that is not the SOP class.
+        """
+        make = normalized.n_get
+        return self._once(
+            make(self.negotiated, sop_class, sop_instance, attributes, context=context, limits=self._limits), check
+        )
+
+    def n_set(
+        self, sop_class: str, sop_instance: str, dataset: Elements, *, context: str = "", check: bool = False
+    ) -> Outcome:
+        """Change attributes of an instance."""
+        make = normalized.n_set
+        return self._once(
+            make(self.negotiated, sop_class, sop_instance, dataset, context=context, limits=self._limits), check
+        )
+
+    def n_action(
+        self,
+        sop_class: str,
+        sop_instance: str,
+        action_type: int,
+        dataset: Elements | None = None,
+        *,
+        context: str = "",
+        check: bool = False,
+    ) -> Outcome:
+        """Have an action done on an instance."""
+        make = normalized.n_action
+        limits = self._limits
+        return self._once(
+            make(self.negotiated, sop_class, sop_instance, action_type, dataset, context=context, limits=limits), check
+        )
+
+    def n_create(
+        self,
+        sop_class: str,
+        sop_instance: str | None = None,
+        dataset: Elements | None = None,
+        *,
+        context: str = "",
+        check: bool = False,
+    ) -> Outcome:
+        """Have an instance made; the UID that a peer chose is ``elements["AffectedSOPInstanceUID"]``."""
+        make = normalized.n_create
+        return self._once(
+            make(self.negotiated, sop_class, sop_instance, dataset, context=context, limits=self._limits), check
+        )
+
+    def n_delete(self, sop_class: str, sop_instance: str, *, context: str = "", check: bool = False) -> Outcome:
+        """Have an instance deleted."""
+        make = normalized.n_delete
+        return self._once(make(self.negotiated, sop_class, sop_instance, context=context, limits=self._limits), check)
+
+    def n_event_report(
+        self,
+        sop_class: str,
+        sop_instance: str,
+        event_type: int,
+        dataset: Elements | None = None,
+        *,
+        context: str = "",
+        check: bool = False,
+    ) -> Outcome:
+        """Report an event of an instance; needs the role of an SCP (``roles=`` of `AE.associate`)."""
+        make = normalized.n_event_report
+        limits = self._limits
+        return self._once(
+            make(self.negotiated, sop_class, sop_instance, event_type, dataset, context=context, limits=limits), check
+        )
+
+    def _once(self, ask: Ask[Outcome], check: bool) -> Outcome:
+        answer: Answer = self.perform(_first(ask.invoke))
+        if check and (error := failure(answer.command, ask.service, self.peer)) is not None:
+            raise error
+        return ask.read(answer)
+
+
+def _first(invoke: Invoke) -> Any:
+    return (yield invoke)

@@ -1,0 +1,175 @@
+"""Query and retrieve as asked by a user (PS3.4 Annex C, K and their kin; PS3.7 9.1.2-9.1.4): C-FIND, C-GET, C-MOVE.
+
+Each function builds one `Ask` and does no I/O. An information model is named by UID, by keyword, or by a short name
+that means the right SOP class for each operation: "study-root", "patient-root", "worklist", "hanging-protocol".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from dicomcore.data.dataset import Dataset
+from dicomcore.dimse.command import Command, command
+from dicomcore.errors import LocalProtocolError, NegotiationError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.ul.negotiation import Negotiated
+from dicomcore.ul.pdu import is_ae_title
+from dicomcore.vocab.sop_classes import sop_classes
+from dicomcore.vocab.uids import uid_for_keyword
+
+from .base import Answer, Invoke
+from .messages import Ask, Elements, context_for, encoded_body, read_body
+
+__all__ = ["Found", "Progress", "c_find", "c_get", "c_move", "model_names", "model_uid", "model_uids"]
+
+_OPERATIONS: Final = ("C-FIND", "C-MOVE", "C-GET")
+_ALIASES: Final[Mapping[str, str]] = {"worklist": "modality-worklist"}
+_TAIL: Final = re.compile(r"(Query|Retrieve)*(InformationModel)?(Find|Move|Get)$")
+
+
+class Found(NamedTuple):
+    """A response to C-FIND: Pending (FF00, or FF01 when optional keys were not matched) with its identifier.
+
+    The last one says how it ended, without an identifier.
+    """
+
+    status: int
+    identifier: Dataset | None
+
+
+class Progress(NamedTuple):
+    """A response to C-GET or C-MOVE: how the sub-operations stand (PS3.7 9.1.3.1); None is a count not told.
+
+    ``identifier`` of the final one lists what failed in FailedSOPInstanceUIDList.
+    """
+
+    status: int
+    remaining: int | None
+    completed: int | None
+    failed: int | None
+    warning: int | None
+    identifier: Dataset | None
+
+    @property
+    def failed_instances(self) -> tuple[str, ...]:
+        """The SOP Instance UIDs of FailedSOPInstanceUIDList (PS3.4 C.4.2.1.5)."""
+        found = self.identifier.get("FailedSOPInstanceUIDList") if self.identifier is not None else None
+        return (str(found),) if isinstance(found, str) and found else tuple(map(str, found or ()))
+
+
+@cache
+def _models() -> Mapping[str, Mapping[str, str]]:
+    """Short name -> operation -> SOP class UID, from the keywords of all SOP classes with such an operation."""
+    found: dict[str, dict[str, str]] = {}
+    for row in sop_classes().values():
+        for operation in _OPERATIONS:
+            if operation in row.dimse:
+                words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*", _TAIL.sub("", row.keyword))
+                found.setdefault("-".join(words).lower(), {})[operation] = row.uid
+    return found | {alias: found[name] for alias, name in _ALIASES.items()}
+
+
+def model_names() -> tuple[str, ...]:
+    """The short names of information models."""
+    return tuple(_models())
+
+
+def model_uids(name: str) -> tuple[str, ...]:
+    """The SOP classes behind a short name, keyword or UID: find, move, get, as far as there are; () if it is none."""
+    if name in _models():
+        return tuple(_models()[name].values())
+    uid = name if name[:1].isdigit() else uid_for_keyword(name)
+    return (uid,) if uid else ()
+
+
+def model_uid(model: str, operation: str) -> str:
+    """The SOP class of an operation ("C-FIND", "C-GET", "C-MOVE"). NegotiationError for a model that has no such."""
+    if (operations := _models().get(model)) is not None:
+        if operation in operations:
+            return operations[operation]
+        raise NegotiationError(f"{model} has no {operation}", hint=f"it has {', '.join(operations)}")
+    if uids := model_uids(model):
+        return uids[0]
+    raise NegotiationError(
+        f"no information model {model!r}", hint=f"a UID, a keyword, or one of {', '.join(model_names())}"
+    )
+
+
+def c_find(
+    negotiated: Negotiated,
+    query: Elements,
+    model: str,
+    *,
+    priority: int = 0,
+    requestor: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Ask[Found]:
+    """Ask which entities match ``query``. NegotiationError without a context, EncodingError for a bad value."""
+    invoke, syntax = _invoke("C-FIND", negotiated, query, model, priority, requestor, limits)
+    return Ask(invoke, lambda answer: Found(answer.status, read_body(answer, syntax, limits)), "C-FIND")
+
+
+def c_get(
+    negotiated: Negotiated,
+    query: Elements,
+    model: str,
+    *,
+    priority: int = 0,
+    requestor: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Ask[Progress]:
+    """Ask for instances over this association; raises as `c_find`."""
+    invoke, syntax = _invoke("C-GET", negotiated, query, model, priority, requestor, limits)
+    return Ask(invoke, lambda answer: _progress(answer, syntax, limits), "C-GET")
+
+
+def c_move(
+    negotiated: Negotiated,
+    query: Elements,
+    destination: str,
+    model: str,
+    *,
+    priority: int = 0,
+    requestor: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Ask[Progress]:
+    """Ask the peer to send instances to the AE called ``destination``; raises as `c_find`."""
+    if not is_ae_title(destination):
+        raise LocalProtocolError(f"{destination!r} is no AE title", clause="PS3.5 6.2")
+    invoke, syntax = _invoke(
+        "C-MOVE", negotiated, query, model, priority, requestor, limits, MoveDestination=destination
+    )
+    return Ask(invoke, lambda answer: _progress(answer, syntax, limits), "C-MOVE")
+
+
+def _invoke(
+    operation: str,
+    negotiated: Negotiated,
+    query: Elements,
+    model: str,
+    priority: int,
+    requestor: bool,
+    limits: Limits,
+    **elements: Any,
+) -> tuple[Invoke, str]:
+    """The request, and the transfer syntax of what answers it."""
+    uid = model_uid(model, operation)
+    agreed = context_for(uid, negotiated, requestor=requestor)
+    asked: Command = command(f"{operation}-RQ", AffectedSOPClassUID=uid, Priority=priority, **elements)
+    body = encoded_body(query, agreed.transfer_syntax, limits)
+    return Invoke(agreed.id, asked, b"" if body is None else body), agreed.transfer_syntax
+
+
+def _progress(answer: Answer, transfer_syntax_uid: str, limits: Limits) -> Progress:
+    get = answer.command.elements.get
+    return Progress(
+        answer.status,
+        get("NumberOfRemainingSuboperations"),
+        get("NumberOfCompletedSuboperations"),
+        get("NumberOfFailedSuboperations"),
+        get("NumberOfWarningSuboperations"),
+        read_body(answer, transfer_syntax_uid, limits),
+    )
