@@ -60,7 +60,7 @@ def explain(request: AssociateRQ, answer: AssociateAC | AssociateRJ | Abort | No
     """The whole in some lines, then a table of the presentation contexts; None = no answer came."""
     who = f"{request.calling_ae} -> {request.called_ae}"
     if not isinstance(answer, AssociateAC):
-        return f"{who}: {'no answer' if answer is None else answer}{_hint(request, answer)}"
+        return _plain(f"{who}: {'no answer' if answer is None else answer}{_hint(request, answer)}")
     rows = explain_rows(request, answer, quirks)
     count, accepted = len(rows), sum(row.accepted for row in rows)
     facts = [
@@ -72,7 +72,7 @@ def explain(request: AssociateRQ, answer: AssociateAC | AssociateRJ | Abort | No
     ]
     width = max(len(name) for name, _ in facts)
     head = f"{who}: accepted, {accepted} of {count} presentation context{'s' if count != 1 else ''}"
-    return "\n".join([head, *[f"  {name:<{width}}  {text}" for name, text in facts], *_table(rows)])
+    return "\n".join(map(_plain, [head, *[f"  {name:<{width}}  {text}" for name, text in facts], *_table(rows)]))
 
 
 def explain_rows(request: AssociateRQ, answer: AssociateAC, quirks: Quirks = NO_QUIRKS) -> list[ContextRow]:
@@ -103,6 +103,16 @@ def explain_missing(
     requestor: bool = True,
 ) -> str:
     """Why a side has no context for this SOP class in a role and in one of some transfer syntaxes (None = any)."""
+    return _plain(_missing(abstract_syntax, transfer_syntaxes, negotiated, role, requestor))
+
+
+def _missing(
+    abstract_syntax: str,
+    transfer_syntaxes: Iterable[str] | None,
+    negotiated: Negotiated,
+    role: Literal["scu", "scp"],
+    requestor: bool,
+) -> str:
     request = negotiated.request
     name = _both(abstract_syntax)
     proposed = [context for context in request.contexts if context.abstract_syntax == abstract_syntax]
@@ -233,6 +243,11 @@ def _table(rows: Sequence[ContextRow]) -> list[str]:
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
+
+
+def _plain(text: str) -> str:
+    """Without what a peer may have put into its names to confuse a terminal or a log."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _both(uid: str) -> str:

@@ -294,6 +294,8 @@ def adapt(
     if identity_response is not None and asked is not None and asked.response_requested:
         answer = replace(answer, user=replace(answer.user, user_identity_response=identity_response))
     known = proposal.negotiated
+    if known is not None and answer is proposal.accept:
+        return answer, known
     generals = {agreed.id: agreed.general for agreed in known.contexts.values()} if known else {}
     quirks = known.quirks if known else NO_QUIRKS
     return answer, settle(request, answer, requestor=False, generals=generals, quirks=quirks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dicomcore.ul import (
@@ -11,8 +13,10 @@ from dicomcore.ul import (
     AssociateRJ,
     AsyncWindow,
     ContextRow,
+    ExtendedNegotiation,
     FindOptions,
     Negotiated,
+    PresentationContext,
     PresentationResult,
     RoleSelection,
     UserIdentity,
@@ -45,6 +49,15 @@ def test_a_table() -> None:
         "  5   Verification SOP Class (1.2.840.10008.1.1)  accepted                       Implicit VR Little Endian  "
         "SCU",
     ]
+
+
+def test_names_of_a_peer_cannot_confuse_a_terminal() -> None:
+    request = replace(REQUEST, calling_ae="A\x1b[2J", contexts=(PresentationContext(1, "1.2\n3\x07", (IMPLICIT,)),))
+    proposal = negotiate(REQUEST, ACCEPTANCE)
+    assert proposal.accept is not None
+    for answer in (proposal.accept, AssociateRJ(1, 1, 3), None):
+        assert explain(request, answer).replace("\n", "").isprintable()
+    assert explain_missing("1.2\n3\x07", None, conclude(request, replace(ANSWER, results=()))).isprintable()
 
 
 def test_rows() -> None:
@@ -139,6 +152,22 @@ def test_roles_window_identity_and_options() -> None:
     assert "not answered" in text
     assert "username and passcode 'jo', confirmed" in negotiation(confirm=True)[0]
     assert "no confirmation asked for" in negotiation()[0]
+
+
+def test_a_window_that_is_not_answered_and_options_without_a_meaning() -> None:
+    request = propose(
+        [("1.2.3", [IMPLICIT])],
+        calling_ae="A",
+        called_ae="B",
+        window=AsyncWindow(0, 2),
+        extended=[ExtendedNegotiation("1.2.3", b"\x0a\xff"), ExtendedNegotiation("1.2.4", b"")],
+    )
+    proposal = negotiate(request, Acceptance(supported={"1.2.3": (IMPLICIT,)}, extended=lambda item: item.information))
+    assert proposal.accept is not None
+    text = explain(request, proposal.accept)
+    assert "1 invoked, 1 performed (A asked for unlimited invoked, 2 performed, B for none)" in text
+    assert "1.2.3: asked 0aff, answered 0aff" in text
+    assert "1.2.4: asked nothing, answered nothing" in text
 
 
 def test_a_role_that_leaves_nothing() -> None:
