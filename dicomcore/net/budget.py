@@ -1,0 +1,94 @@
+"""One bound for the memory of all associations of a server: bytes of objects that are held, not bytes that stream by.
+
+An object that is received into memory asks before each piece. A part of the bound is a pool for all; room for two more
+objects is kept apart. When the pool is used up, the two oldest objects that have bytes waiting go on in that room, so
+that somebody always finishes, also when one of the two has a peer that stalls. Everybody else is told to wait, and
+woken, the oldest first, when an object is done with.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+
+__all__ = ["Budget"]
+
+_FAVOURED = 2  # objects that may always go on
+
+
+class Budget:
+    """``length`` bytes for all objects, each of which holds at most ``largest``. Thread-safe.
+
+    At least one object may always go on, so that the bound is ``largest`` if ``length`` is less. ``wake(holder)`` is
+    called without the lock held, from whichever thread gave memory back.
+    """
+
+    def __init__(self, length: int, largest: int, wake: Callable[[Hashable], None]) -> None:
+        self.peak = 0
+        self._slots = _FAVOURED if length >= _FAVOURED * largest else 1
+        self._pool = max(0, length - self._slots * largest)
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._held: dict[Hashable, int] = {}  # in the order in which they came
+        self._waiting: dict[Hashable, int] = {}  # what they asked for
+        self._favoured: set[Hashable] = set()
+        self._pooled = 0  # bytes of those that are not favoured
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """Bytes held now."""
+        return self._used
+
+    @property
+    def waiting(self) -> int:
+        """Objects that wait now."""
+        return len(self._waiting)
+
+    def try_hold(self, holder: Hashable, length: int) -> bool:
+        """Whether `holder` may hold so many bytes more. If not, it is woken when it is worth asking again."""
+        with self._lock:
+            self._held.setdefault(holder, 0)
+            if holder not in self._favoured and self._pooled + length > self._pool:
+                self._waiting[holder] = length
+                self._favour()
+                if holder not in self._favoured:
+                    return False
+            self._waiting.pop(holder, None)
+            self._held[holder] += length
+            self._used += length
+            if holder not in self._favoured:
+                self._pooled += length
+            self.peak = max(self.peak, self._used)
+            return True
+
+    def release(self, holder: Hashable) -> None:
+        """The object is done with, or given up: everything that it held is free."""
+        with self._lock:
+            self._waiting.pop(holder, None)
+            length = self._held.pop(holder, 0)
+            self._used -= length
+            if holder in self._favoured:
+                self._favoured.discard(holder)
+            else:
+                self._pooled -= length
+            woken = self._favour()
+            free = self._pool - self._pooled
+            for other in self._held:
+                if other in self._waiting and other not in self._favoured and self._waiting[other] <= free:
+                    free -= self._waiting[other]
+                    woken.append(other)
+        for other in woken:
+            self._wake(other)
+
+    def _favour(self) -> list[Hashable]:
+        """Fill the free slots with the oldest that wait; those."""
+        chosen: list[Hashable] = []
+        for other in self._held:
+            if len(self._favoured) >= self._slots:
+                break
+            if other in self._waiting and other not in self._favoured:
+                self._favoured.add(other)
+                self._pooled -= self._held[other]
+                chosen.append(other)
+        return chosen
