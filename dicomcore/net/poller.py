@@ -79,9 +79,12 @@ class Bell:
 
 
 class Poller(Protocol):
-    """Many descriptors, one waiting thread. `arm`, `disarm`, `wake` from any thread; the rest from the waiting one."""
+    """Many descriptors, one waiting thread. `arm`, `disarm`, `report`, `wake` from any thread; the rest from the
+    waiting one. `report` takes the place of `arm` when it is known to be ready, though the system would not say so."""
 
     def arm(self, fd: int, *, read: bool, write: bool) -> None: ...
+
+    def report(self, fd: int) -> None: ...
 
     def disarm(self, fd: int) -> None: ...
 
@@ -106,6 +109,7 @@ class _EpollPoller:
         self._epoll = select.epoll()
         self._bell = Bell(facilities)
         self._known: set[int] = set()
+        self._reported: deque[int] = deque()
         self._epoll.register(self._bell.fileno(), select.EPOLLIN)
 
     def arm(self, fd: int, *, read: bool, write: bool) -> None:
@@ -115,6 +119,10 @@ class _EpollPoller:
         else:
             self._known.add(fd)
             self._epoll.register(fd, mask)
+
+    def report(self, fd: int) -> None:
+        self._reported.append(fd)
+        self._bell.ring()
 
     def disarm(self, fd: int) -> None:
         if fd in self._known:
@@ -131,6 +139,8 @@ class _EpollPoller:
         if bell in ready:
             self._bell.silence()
             ready.remove(bell)
+        while self._reported:
+            ready.append(self._reported.popleft())
         return ready
 
     def wake(self) -> None:
@@ -148,11 +158,16 @@ class _SelectorsPoller:
         self._selector = selectors.DefaultSelector()
         self._bell = Bell(facilities)
         self._wishes: deque[tuple[int, int]] = deque()
+        self._reported: deque[int] = deque()
         self._selector.register(self._bell.fileno(), selectors.EVENT_READ)
 
     def arm(self, fd: int, *, read: bool, write: bool) -> None:
         mask = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
         self._wishes.append((fd, mask))
+        self._bell.ring()
+
+    def report(self, fd: int) -> None:
+        self._reported.append(fd)
         self._bell.ring()
 
     def disarm(self, fd: int) -> None:
@@ -185,6 +200,8 @@ class _SelectorsPoller:
         if bell in ready:
             self._bell.silence()
             ready.remove(bell)
+        while self._reported:
+            ready.append(self._reported.popleft())
         return ready
 
     def wake(self) -> None:

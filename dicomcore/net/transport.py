@@ -3,7 +3,9 @@
 `Outbox` writes what an upper-layer core has framed: headers and bodies leave in one gathered system call, never
 joined in memory, and a body that lies in a file is read block by block into one buffer that is used again and again.
 TCP_NODELAY is always on: a DICOM peer waits for the end of a message, so holding back its last segment only ever
-costs time.
+costs time. Under TLS there is no gathered call: `RecordOutbox` fills records instead.
+
+An address is "host:port", with the brackets of RFC 3986 around IPv6: "[::1]:104", "[fe80::1%eth0]:104".
 """
 
 from __future__ import annotations
@@ -15,16 +17,32 @@ from time import monotonic
 from typing import Any
 
 from dicomcore.encoding.source import FileSlice
-from dicomcore.errors import DicomError, NegotiationError, PeerTimeout, SourceChanged
+from dicomcore.errors import DicomError, LocalProtocolError, NegotiationError, PeerTimeout, SourceChanged
 from dicomcore.net.poller import Facilities
+from dicomcore.net.tls_socket import RECORD, Wire
 from dicomcore.ul import Association, Segment, Slice
 
-__all__ = ["Outbox", "connect", "listen", "read_slice", "tune"]
+__all__ = ["Outbox", "RecordOutbox", "connect", "join_address", "listen", "read_slice", "split_address", "tune"]
 
 KiB = 1024
 BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
 FIRST_BATCH = 64 * KiB
 MANY = 512  # buffers in one gathered write; IOV_MAX is 1,024 or more everywhere
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of "host:port"; the host of an IPv6 address without its brackets, with its scope."""
+    host, _, port = text.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    if not bare or "[" in bare or "]" in bare or not port.isdecimal() or (":" in bare) != bracketed:
+        raise LocalProtocolError(f"{text!r} is no address", hint='an address is "host:port" or "[IPv6 address]:port"')
+    return bare, int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The other way round."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def tune(sock: socket.socket) -> None:
@@ -37,7 +55,9 @@ def tune(sock: socket.socket) -> None:
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     deadline = monotonic() + timeout
-    where = f"{host}:{port}"
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    where = join_address(host, port)
     if not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
         raise NegotiationError(f"no port {port}", hint="a port is a number from 1 to 65535")
     try:
@@ -116,7 +136,7 @@ class Outbox:
         if not self._views:
             self._buffer = None
 
-    def flush(self, sock: socket.socket) -> bool:
+    def flush(self, sock: Wire) -> bool:
         """True when all is written, False when the socket takes no more now. OSError when it is broken."""
         core = self._core
         batch = FIRST_BATCH  # the peer is to have something to do while the next is read
@@ -128,13 +148,16 @@ class Outbox:
                 views = self._views = self._load(core.segments(batch))
                 batch = BATCH
             try:
-                if not self._gather:
-                    sent = sock.send(views[0])
-                else:
-                    sent = sock.sendmsg(views if len(views) <= MANY else views[:MANY])
+                sent = self._put(sock, views)
             except (BlockingIOError, InterruptedError):
                 return False
             self._drop(sent)
+
+    def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
+        """Send from the front of these; how much."""
+        if not self._gather:
+            return int(sock.send(views[0]))
+        return int(sock.sendmsg(views if len(views) <= MANY else views[:MANY]))
 
     def _drop(self, sent: int) -> None:
         views = self._views
@@ -187,6 +210,40 @@ class Outbox:
         if run is not None:
             reads.append((run, target[run_at:used]))
         return views, reads
+
+
+class RecordOutbox(Outbox):
+    """An outbox for TLS: headers and the ends of bodies fill records in a small buffer, the rest is sent from where it
+    lies. What could not be sent is put together the same way again, as TLS wants it."""
+
+    def __init__(self, core: Association, facilities: Facilities) -> None:
+        super().__init__(core, facilities)
+        self._record: bytearray | None = None
+
+    def release_memory(self) -> None:
+        super().release_memory()
+        if not self._views:
+            self._record = None
+
+    def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
+        first = views[0]
+        whole = len(first) // RECORD * RECORD
+        if whole:
+            return int(sock.send(first if whole == len(first) else memoryview(first)[:whole]))
+        if len(views) == 1:
+            return int(sock.send(first))
+        if self._record is None:
+            self._record = bytearray(RECORD)
+        record, used = self._record, 0
+        for view in views:
+            stop = used + len(view)
+            if stop > RECORD:
+                record[used:] = memoryview(view)[: RECORD - used]
+                used = RECORD
+                break
+            record[used:stop] = view
+            used = stop
+        return int(sock.send(memoryview(record)[:used]))
 
 
 def read_slice(run: Slice, target: memoryview) -> None:

@@ -3,7 +3,8 @@
     python dicomcore/vocab/_generate.py FOLDER
 
 FOLDER holds data_elements.tsv, private_elements.tsv, uids.tsv, sop_classes.tsv, transfer_syntaxes.tsv, vr.tsv,
-dimse_status.tsv and media.json. Only the columns named below are kept; of media.json, the directory records.
+dimse_status.tsv, media.json and tls_profiles.json. Only the columns named below are kept; of media.json, the directory
+records.
 """
 
 from __future__ import annotations
@@ -82,6 +83,23 @@ def directory_records(media: dict[str, dict[str, list[Any]]]) -> list[list[str]]
     return rows
 
 
+TLS_COLUMNS = (
+    *("clause", "retired", "min", "prefer", "tls13", "dhe_min_bits", "ecdhe_min_bits"),
+    *("suites", "tls13_suites"),
+)
+
+
+def tls_profiles(profiles: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Rows of name and what the profile says; lists are joined by commas, what it leaves open is empty."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, bool):
+            return "Y" if value else ""
+        return ",".join(value) if isinstance(value, list) else str(value or "")
+
+    return [[name, *(cell(row.get(column)) for column in TLS_COLUMNS)] for name, row in profiles.items()]
+
+
 def write_table(path: Path, rows: list[list[str]]) -> None:
     text = "".join("\t".join(row) + "\n" for row in rows)
     path.write_text(text, encoding="utf-8", newline="\n")
@@ -98,6 +116,8 @@ def generate(source: Path, target: Path) -> None:
     media = json.loads((source / "media.json").read_text(encoding="utf-8"))
     header = ["record_type", "parents", "keys"]
     write_table(target / "directory_records.tsv", [header, *directory_records(media)])
+    tls = json.loads((source / "tls_profiles.json").read_text(encoding="utf-8"))
+    write_table(target / "tls_profiles.tsv", [["name", *TLS_COLUMNS], *tls_profiles(tls["profiles"])])
 
 
 if __name__ == "__main__":
