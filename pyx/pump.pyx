@@ -3,7 +3,8 @@
 `receive` moves the data set fragments of one presentation context from a non-blocking socket into a file, through a
 block that the caller owns, and comes back as soon as anything else is due: it answers why, and leaves bytes that it did
 not understand at the front of the block, for the ordinary path to judge. Nothing is decided here, and nothing is
-waited for.
+waited for. What a file refuses is dropped, as is the rest of that data set, since the peer has to be answered after its
+last fragment.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -30,8 +31,7 @@ cdef enum Reason:
     R_OTHER = 2     # what comes next is for the ordinary path
     R_ENDED = 3     # the peer closed its direction
     R_BROKEN = 4    # the socket failed
-    R_REFUSED = 5   # the file failed; what was read and not written is lost
-    R_MORE = 6      # as much as was asked for has been moved
+    R_MORE = 5      # as much as was asked for has been moved
 
 cdef enum:
     VECTOR_COUNT = 64
@@ -46,7 +46,6 @@ LAST = <int>R_LAST
 OTHER = <int>R_OTHER
 ENDED = <int>R_ENDED
 BROKEN = <int>R_BROKEN
-REFUSED = <int>R_REFUSED
 MORE = <int>R_MORE
 
 
@@ -97,9 +96,12 @@ cdef int _scatter(
                 break
             continue
         left = span.stop - at
+        pdu_rest = frame.pdu_rest
+        if pdu_rest and pdu_rest < PDV_HEADER:  # no fragment fits in: a fault that needs no further byte
+            reason = R_OTHER
+            break
         if not left:
             break
-        pdu_rest = frame.pdu_rest
         header = PDV_HEADER
         if not pdu_rest:
             if block[at] != P_DATA_TF:
@@ -118,7 +120,7 @@ cdef int _scatter(
             pdu_rest < PDV_HEADER
             or size < 2
             or size - 2 > pdu_rest - PDV_HEADER
-            or size > frame.longest_pdv
+            or size - 2 > frame.longest_pdv
             or block[at + header - 2] != frame.context_id
             or block[at + header - 1] & COMMAND
         ):
@@ -156,7 +158,7 @@ cdef int _write(int file, iovec *vector, int count) noexcept nogil:
 
 cdef int _receive(
     int sock, int file, uint8_t *block, uint64_t size, uint64_t most, Frame *frame, Span *span, uint64_t *moved,
-    uint64_t *received, int *error
+    uint64_t *received, int *error, bint *short_read
 ) noexcept nogil:
     cdef iovec vector[VECTOR_COUNT]
     cdef int count = 0, reason
@@ -165,34 +167,31 @@ cdef int _receive(
     while True:
         room = size - span.stop
         got = recv(sock, block + span.stop, room, 0)
-        if got < 0:
-            if errno == EAGAIN or errno == EINTR:
-                return R_AGAIN
-            error[0] = errno
-            return R_BROKEN
-        if got == 0:
-            return R_ENDED
+        if got <= 0:
+            short_read[0] = True
+            if got == 0:
+                return R_ENDED
+            return R_AGAIN if errno == EAGAIN or errno == EINTR else R_BROKEN
         span.stop += got
         received[0] += got
+        short_read[0] = <uint64_t>got < room
         while True:
             reason = _scatter(block, span, frame, vector, &count, &length)
             moved[0] += length
             if file >= 0 and count:
                 error[0] = _write(file, vector, count)
                 if error[0]:
-                    return R_REFUSED
+                    file = -1
             if reason != R_MORE:
                 break
         if span.start:
             memmove(block, block + span.start, span.stop - span.start)
             span.stop -= span.start
             span.start = 0
-        if reason != R_AGAIN:
+        if reason != R_AGAIN or short_read[0]:
             return reason
         if moved[0] >= most:
             return R_MORE
-        if <uint64_t>got < room:
-            return R_AGAIN
 
 
 def receive(
@@ -204,16 +203,18 @@ def receive(
     tuple longest not None,
     uint64_t most,
 ):
-    """Move about ``most`` bytes of fragments, or fewer: (reason, error number, bytes received, moved, held, state).
+    """Move about ``most`` bytes of fragments, or fewer: (reason, short, error, bytes received, moved, held, state).
 
-    ``block`` begins with ``held`` bytes that were received before and not understood (less than a header). ``state``:
-    (context id, rest of the PDU, rest of the fragment, whether that is the last). ``longest``: PDU and fragment, as
-    their length fields count. ``file`` -1 drops what comes. Bytes held lie at the front of the block.
+    ``block`` begins with ``held`` bytes that were received before and not understood (less than the headers of a
+    fragment), and so it does afterwards. ``state``: (context id, rest of the PDU, rest of the fragment, whether that is
+    the last). ``longest``: PDU, as its length field counts, and fragment without headers. ``file`` -1 drops what comes.
+    ``short``: the last read left room, so the socket is probably empty. ``error``: the errno of the file, or 0.
     """
     cdef Frame frame
     cdef Span span
     cdef uint64_t moved = 0, received = 0, size = block.shape[0]
     cdef int error = 0, reason
+    cdef bint short_read = False
     frame.context_id, frame.pdu_rest, frame.pdv_rest, frame.last = state
     frame.longest_pdu, frame.longest_pdv = longest
     if held >= size:
@@ -223,5 +224,8 @@ def receive(
     span.start = 0
     span.stop = held
     with nogil:
-        reason = _receive(sock, file, &block[0], size, most, &frame, &span, &moved, &received, &error)
-    return reason, error, received, moved, span.stop, (frame.context_id, frame.pdu_rest, frame.pdv_rest, bool(frame.last))
+        reason = _receive(
+            sock, file, &block[0], size, most, &frame, &span, &moved, &received, &error, &short_read
+        )
+    rest = frame.context_id, frame.pdu_rest, frame.pdv_rest, bool(frame.last)
+    return reason, bool(short_read), error, received, moved, span.stop, rest

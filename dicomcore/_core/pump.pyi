@@ -3,7 +3,6 @@ LAST: int
 OTHER: int
 ENDED: int
 BROKEN: int
-REFUSED: int
 MORE: int
 
 State = tuple[int, int, int, bool]
@@ -16,4 +15,4 @@ def receive(
     state: State,
     longest: tuple[int, int],
     most: int,
-) -> tuple[int, int, int, int, int, State]: ...
+) -> tuple[int, bool, int, int, int, int, State]: ...

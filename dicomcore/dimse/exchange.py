@@ -159,6 +159,11 @@ class Exchange:
         return len(self._invoked) < self.window
 
     @property
+    def body_context(self) -> int | None:
+        """On which context a data set is due, its last fragment at least."""
+        return self._body_context
+
+    @property
     def receiving(self) -> bool:
         """Whether a message is half here."""
         return self._gathering is not None or self._body_context is not None

@@ -103,10 +103,14 @@ class FileSink:
         return self._descriptor < 0
 
     def fileno(self) -> int:
-        """The descriptor of the unfinished file. Who writes to it directly adds to ``length``."""
+        """The descriptor of the unfinished file. Who writes to it directly tells by `passed`."""
         if self._descriptor < 0:
             raise ValueError("the sink is committed or discarded")
         return self._descriptor
+
+    def passed(self, count: int) -> None:
+        """So many bytes were written to `fileno` directly."""
+        self.length += count
 
     def write(self, view: ReadableBuffer, /) -> None:
         """All of ``view``, in as many writes as the system wants."""

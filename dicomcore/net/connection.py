@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic
 from typing import Any
 
@@ -62,6 +62,7 @@ class Connection:
         self.core = core
         self.limits = limits
         self.exchange = Exchange(core, limits)
+        self._guard = guard if guard is not None else nullcontext()
         self.outbox = Outbox(core, facilities)
         self._pump = _load_pump() if facilities.pump and type(sock) is socket.socket else None
         self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer)
@@ -79,10 +80,8 @@ class Connection:
         ``through``: a body that goes to a file may go there at once, as far as it has arrived.
         """
         core = self.core
-        if through and self._pump is not None and (operation := self.operations.streaming) is not None:
-            moved = self._pass_through(self._pump, operation)
-            if moved is not None:
-                return moved
+        if through and (moved := self._pass_through()) is not None:
+            return moved
         if not core.wants_read:
             return False
         view = core.buffer()
@@ -101,27 +100,38 @@ class Connection:
         self._digest()
         return True
 
-    def _pass_through(self, pump: Any, operation: Operation) -> bool | None:
-        """Move a body from the socket into its file; None when the ordinary way has to be gone."""
-        file = operation.file
-        path = self.core.try_path() if file is not None else None
-        if path is None or file is None:
+    def _pass_through(self) -> bool | None:
+        """Move a body from the socket into its file; None when the ordinary way has to be gone.
+
+        The guard is not held while the file is written: only who reads comes here, and only that one closes a sink.
+        """
+        pump = self._pump
+        if pump is None:
             return None
-        reason, number, received, moved, held, state = pump.receive(
+        with self._guard:
+            operation = self.operations.streaming
+            file = None if operation is None else operation.file
+            path = None if file is None else self.core.try_path()
+            # A fragment of which only the header is here has not been judged by the exchange yet.
+            if path is None or path.state[0] != self.exchange.body_context:
+                return None
+        assert operation is not None
+        reason, short, number, received, moved, held, state = pump.receive(
             self.fd, file, path.block, path.held, path.state, path.longest, STRETCH
         )
         if reason == pump.AGAIN and not received:
             return False
-        operation.passed(moved, OSError(number, os.strerror(number)) if reason == pump.REFUSED else None)
-        over = reason == pump.LAST
-        self.core.passed(received, held, state, over)
-        if over:
-            self.inbox += self.exchange.receive(Body(state[0], False, True, EMPTY))  # type: ignore[arg-type]
-        self.short = reason == pump.AGAIN
-        if reason in (pump.ENDED, pump.BROKEN):
-            self._peer_closed()
-        else:
-            self._digest()
+        with self._guard:
+            operation.passed(moved, OSError(number, os.strerror(number)) if number else None)
+            over = reason == pump.LAST
+            self.core.passed(received, held, state, over)
+            if over and self.over is None:
+                self.inbox += self.exchange.receive(Body(state[0], False, True, EMPTY))  # type: ignore[arg-type]
+            self.short = short
+            if reason in (pump.ENDED, pump.BROKEN):
+                self._peer_closed()
+            else:
+                self._digest()
         return True
 
     def _peer_closed(self) -> None:

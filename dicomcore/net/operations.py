@@ -124,8 +124,13 @@ class Operation:
             return -1
         if self.receive is None:
             return None if self.held is None else -1
-        fileno = getattr(self.receive.sink, "fileno", None)
-        file: int = -1 if fileno is None else fileno()
+        sink: Any = self.receive.sink
+        if not (hasattr(sink, "fileno") and hasattr(sink, "passed")):
+            return None
+        try:
+            file: int = sink.fileno()
+        except (OSError, ValueError):  # closed: its `write` says so
+            return None
         return None if file < 0 else file
 
     def passed(self, length: int, error: OSError | None) -> None:

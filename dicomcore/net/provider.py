@@ -98,8 +98,10 @@ class ServedConnection(Connection):
         return not self.operations.idle
 
     def pull(self, *, through: bool = False) -> bool:
+        if through and (moved := self._pass_through()) is not None:
+            return moved
         with self.lock:
-            return super().pull(through=through)
+            return super().pull()
 
     def flush(self) -> bool:
         with self.lock:

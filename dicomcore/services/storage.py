@@ -133,7 +133,7 @@ class _Intake:
     def passed(self, length: int) -> None:
         """So much was written there."""
         if isinstance(self.sink, FileSink):
-            self.sink.length += length
+            self.sink.passed(length)
 
     def complete(self) -> Sink:
         """After the last fragment: the sink, with everything in it."""

@@ -187,7 +187,7 @@ class Association:
         self._inbound.passed(received, held, state, over)
         if self._state is State.Sta7 and received:
             self._deadline = None
-        if held:
+        if held or 0 < state[1] < 6:  # the latter is a fault already: no fragment fits in
             self.received(0)
 
     def tick(self, now: float) -> None:

@@ -138,6 +138,7 @@ class Inbound:
             return None
         if command or self._need or self._skip or held >= 12 or (held and self.pdv_rest):
             return None
+        self._size = self._largest
         if len(self._block) != self._largest:
             self._replace(self._largest, self._view[self.start : self.stop])
         elif self.start:

@@ -111,9 +111,8 @@ class Link(Connection, asyncio.BufferedProtocol):
             operation = self.operations.streaming
             if operation is None or self.over is not None or not operation.prompt or not self.workers.pace.quick():
                 return
-            with self.lock:
-                if not self._pass_through(self._pump, operation):
-                    return
+            if not self._pass_through():
+                return
             self.work()
 
     def eof_received(self) -> bool:
