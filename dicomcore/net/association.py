@@ -29,7 +29,7 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
-from dicomcore.net.calls import Calls, Responses, Turn
+from dicomcore.net.calls import Calls, Conversation, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
@@ -188,10 +188,10 @@ class Association(Calls):
 
     def release(self) -> None:
         """End the association in good order; a peer that does not answer in time (`Limits`) is aborted."""
-        if (responses := self._responses) is not None and responses.owner == threading.get_ident():
-            responses.close()
+        if (conversation := self._conversation) is not None and conversation.owner == threading.get_ident():
+            conversation.close()
         with self._settled:
-            self._settled.wait_for(lambda: self._responses is None)
+            self._settled.wait_for(lambda: self._conversation is None)
             connection = self._connection
             try:
                 if connection.over is None:
@@ -218,8 +218,8 @@ class Association(Calls):
             if connection.over is None:
                 connection.abort(AssociationAborted("this side aborted the association", answer=(0, 0)))
             self._part()
-            if self._responses is not None:
-                self._responses_over(self._responses)
+            if self._conversation is not None:
+                self._conversation_over(self._conversation)
         finally:
             self._lock.release()
 
@@ -268,20 +268,20 @@ class Association(Calls):
 
     # operations
 
-    def _begin(self, responses: Responses[Any] | None = None) -> None:
+    def _begin(self, conversation: Conversation[Any] | None = None) -> None:
         self._lock.acquire()
         if self._inside:
             self._lock.release()
             raise LocalProtocolError("an operation of this thread is under way on this association")
-        if self._responses is not None and self._responses is not responses:
-            if self._responses.owner == threading.get_ident():
+        if self._conversation is not None and self._conversation is not conversation:
+            if self._conversation.owner == threading.get_ident():
                 self._lock.release()
                 raise LocalProtocolError(
                     "more responses to an operation of this thread are to come on this association",
                     hint="iterate to the end, or close the iterator",
                 )
             try:
-                self._settled.wait_for(lambda: self._responses is None)
+                self._settled.wait_for(lambda: self._conversation is None)
             except BaseException:
                 self._lock.release()
                 raise
@@ -302,10 +302,10 @@ class Association(Calls):
             self._inside = False
             self._lock.release()
 
-    def _responses_over(self, responses: Responses[Any]) -> None:
+    def _conversation_over(self, conversation: Conversation[Any]) -> None:
         with self._settled:
-            if self._responses is responses:
-                self._responses = None
+            if self._conversation is conversation:
+                self._conversation = None
                 self._settled.notify_all()
 
     def _cancel(self, context_id: int, message_id: int) -> None:
@@ -444,9 +444,7 @@ class Association(Calls):
             limit = deadline if written else min(deadline, now + self._limits.network_timeout)
             if limit <= now or not (
                 taken
-                or self._waiter.wait(
-                    connection.fd, read=connection.wants_read, write=not written, timeout=limit - now
-                )
+                or self._waiter.wait(connection.fd, read=connection.wants_read, write=not written, timeout=limit - now)
             ):
                 what = "did not answer" if written else "took no more data"
                 error = PeerTimeout(f"{self.peer} {what} in time", answer=(0, 0))

@@ -29,82 +29,95 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Calls", "Responses", "Turn"]
+__all__ = ["Calls", "Conversation", "Responses", "Turn"]
 
 T = TypeVar("T")
 
 log = logging.getLogger("dicomcore.net")
 
 
+class Conversation(Generic[T]):
+    """A request with many responses, as its association knows it while more of them are to come."""
+
+    def __init__(self, association: Calls, ask: Ask[T], check: bool) -> None:
+        self.association = association
+        self.ask = ask
+        self.check = check
+        self.message_id = 0  # until it has begun
+        self.over = False
+        self.owner = 0  # the thread that began it
+
+    def next(self) -> T:
+        if self.over:
+            raise StopIteration
+        association = self.association
+        answers = association._answers.get(self.message_id)
+        if answers:  # they come many at a time
+            answer = answers.pop(0)
+            if not answers:
+                del association._answers[self.message_id]
+        else:
+            answer = self._wait()
+        if category(answer.status) is not StatusCategory.PENDING:
+            self._end()
+            if self.check and (error := failure(answer.command, self.ask.service, association.peer)) is not None:
+                raise error
+        return self.ask.read(answer)
+
+    def _wait(self) -> Answer:
+        association = self.association
+        try:
+            with Turn(association, self):
+                if not self.message_id:
+                    association._take_in()
+                    self.message_id = association._send(self.ask.invoke)
+                    self.owner = threading.get_ident()
+                    association._conversation = self
+                return association._answer((self.message_id,))[1]
+        except BaseException:
+            if self.message_id:  # what broke the wait has ended the association; before that nothing had begun
+                self._end()
+            raise
+
+    def _end(self) -> None:
+        self.over = True
+        self.association._answers.pop(self.message_id, None)
+        self.association._conversation_over(self)
+
+    def close(self) -> None:
+        if self.over or not self.message_id:
+            self.over = True
+            return
+        association = self.association
+        try:
+            with Turn(association, self):
+                association._cancel(self.ask.invoke.context_id, self.message_id)
+                deadline = monotonic() + association._limits.dimse_timeout
+                while category(association._answer((self.message_id,), deadline)[1].status) is StatusCategory.PENDING:
+                    pass
+        except DicomError as error:
+            log.info("%s: %s was broken off: %s", association.peer, self.ask.service, error)
+        finally:
+            self._end()
+
+
 class Responses(Generic[T]):
     """What the peer answers to one request, to be iterated over once; close it, or drop it, to want no more."""
 
-    def __init__(self, association: Calls, ask: Ask[T], check: bool) -> None:
-        self._association = association
-        self._ask = ask
-        self._check = check
-        self._message_id = 0
-        self._over = False
-        self.owner = 0  # the thread that began it
+    __slots__ = ("_conversation",)
+
+    def __init__(self, conversation: Conversation[T]) -> None:
+        self._conversation = conversation
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        if self._over:
-            raise StopIteration
-        association = self._association
-        answers = association._answers.get(self._message_id)
-        if answers:  # they come many at a time
-            answer = answers.pop(0)
-            if not answers:
-                del association._answers[self._message_id]
-        else:
-            answer = self._wait()
-        if category(answer.status) is not StatusCategory.PENDING:
-            self._end()
-            if self._check and (error := failure(answer.command, self._ask.service, association.peer)) is not None:
-                raise error
-        return self._ask.read(answer)
-
-    def _wait(self) -> Answer:
-        association = self._association
-        try:
-            with Turn(association, self):
-                if not self._message_id:
-                    association._take_in()
-                    self._message_id = association._send(self._ask.invoke)
-                    self.owner = threading.get_ident()
-                    association._responses = self
-                return association._answer((self._message_id,))[1]
-        except BaseException:
-            # Before the request left nothing has begun; after it, what broke the wait has ended the association.
-            if self._message_id:
-                self._end()
-            raise
-
-    def _end(self) -> None:
-        self._over = True
-        self._association._answers.pop(self._message_id, None)
-        self._association._responses_over(self)
+        return self._conversation.next()
 
     def close(self) -> None:
         """Want no more: cancel, and take in what still comes."""
-        if self._over or not self._message_id:
-            self._over = True
-            return
-        association = self._association
-        message_id = self._message_id
-        try:
-            with Turn(association, self):
-                association._cancel(self._ask.invoke.context_id, message_id)
-                deadline = monotonic() + association._limits.dimse_timeout
-                while category(association._answer((message_id,), deadline)[1].status) is StatusCategory.PENDING:
-                    pass
-        except DicomError as error:
-            log.info("%s: %s was broken off: %s", association.peer, self._ask.service, error)
-        finally:
-            self._end()
+        self._conversation.close()
 
     def __enter__(self) -> Self:
         return self
@@ -115,21 +128,20 @@ class Responses(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        if not self._over and self._message_id:
-            self.close()
+        self._conversation.close()
 
 
 class Turn:
     """``with`` this, one operation at a time. A class, since a generator of contextlib would be a tenth of a C-ECHO."""
 
-    __slots__ = ("_association", "_responses")
+    __slots__ = ("_association", "_conversation")
 
-    def __init__(self, association: Calls, responses: Responses[Any] | None = None) -> None:
+    def __init__(self, association: Calls, conversation: Conversation[Any] | None = None) -> None:
         self._association = association
-        self._responses = responses
+        self._conversation = conversation
 
     def __enter__(self) -> None:
-        self._association._begin(self._responses)
+        self._association._begin(self._conversation)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -144,14 +156,14 @@ class Calls:
     peer: str
     _limits: Limits
     _answers: dict[int, list[Answer]]
-    _responses: Responses[Any] | None = None  # of which more are to come
+    _conversation: Conversation[Any] | None = None  # of which more are to come
 
     if TYPE_CHECKING:
 
         def perform(self, user: User) -> Any: ...
-        def _begin(self, responses: Responses[Any] | None = None) -> None: ...
+        def _begin(self, conversation: Conversation[Any] | None = None) -> None: ...
         def _finish(self, error: BaseException | None) -> None: ...
-        def _responses_over(self, responses: Responses[Any]) -> None: ...
+        def _conversation_over(self, conversation: Conversation[Any]) -> None: ...
         def _take_in(self) -> None: ...
         def _send(self, invoke: Invoke) -> int: ...
         def _cancel(self, context_id: int, message_id: int) -> None: ...
@@ -164,7 +176,7 @@ class Calls:
         "patient-root", "worklist"). NegotiationError without a context for it; ServiceError for a failure if ``check``.
         """
         ask = queries.c_find(self.negotiated, query, model, priority=priority, limits=self._limits)
-        return Responses(self, ask, check)
+        return Responses(Conversation(self, ask, check))
 
     def c_get(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Responses[Progress]:
         """Have the instances sent over this association, to the services given to `AE.associate` (PS3.4 C.4.3).
@@ -172,7 +184,7 @@ class Calls:
         Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
         """
         ask = queries.c_get(self.negotiated, query, model, priority=priority, limits=self._limits)
-        return Responses(self, ask, check)
+        return Responses(Conversation(self, ask, check))
 
     def c_move(
         self, query: Elements, destination: str, model: str, *, priority: int = 0, check: bool = False
@@ -182,7 +194,7 @@ class Calls:
         Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
         """
         ask = queries.c_move(self.negotiated, query, destination, model, priority=priority, limits=self._limits)
-        return Responses(self, ask, check)
+        return Responses(Conversation(self, ask, check))
 
     def n_get(
         self,
