@@ -5,7 +5,7 @@ Standard library only; neither numpy nor a compiled kernel is imported.
 
 from .association import Association
 from .codec import decode, encode
-from .explain import ContextRow, explain, explain_missing, explain_rows
+from .explain import ContextRow, advice, explain, explain_missing, explain_rows
 from .extended import (
     FindOptions,
     Options,
@@ -71,6 +71,7 @@ from .primitives import (
     decision,
 )
 from .quirks import NO_QUIRKS, Quirks
+from .trace import Observer, Tracer
 
 __all__ = [
     "APPLICATION_CONTEXT",
@@ -101,6 +102,7 @@ __all__ = [
     "ExtendedNegotiation",
     "FindOptions",
     "Negotiated",
+    "Observer",
     "Options",
     "Payload",
     "PresentationContext",
@@ -123,11 +125,13 @@ __all__ = [
     "Slice",
     "State",
     "StorageOptions",
+    "Tracer",
     "UnknownItem",
     "UserIdentity",
     "UserInformation",
     "WorklistOptions",
     "adapt",
+    "advice",
     "common_extended",
     "conclude",
     "contexts_for",

@@ -26,7 +26,7 @@ from .pdu import (
 )
 from .quirks import NO_QUIRKS, Quirks
 
-__all__ = ["ContextRow", "explain", "explain_missing", "explain_rows"]
+__all__ = ["ContextRow", "advice", "explain", "explain_missing", "explain_rows"]
 
 _HINTS: Final = MappingProxyType(
     {  # (source, reason) of a rejection (PS3.8 table 9-21): what it means for who asked
@@ -60,7 +60,7 @@ def explain(request: AssociateRQ, answer: AssociateAC | AssociateRJ | Abort | No
     """The whole in some lines, then a table of the presentation contexts; None = no answer came."""
     who = f"{request.calling_ae} -> {request.called_ae}"
     if not isinstance(answer, AssociateAC):
-        return _plain(f"{who}: {'no answer' if answer is None else answer}{_hint(request, answer)}")
+        return _plain(f"{who}: {'no answer' if answer is None else answer}{_behind(request, answer)}")
     rows = explain_rows(request, answer, quirks)
     count, accepted = len(rows), sum(row.accepted for row in rows)
     facts = [
@@ -259,10 +259,16 @@ def _name(uid: str) -> str:
     return str(UID(uid).name)
 
 
-def _hint(request: AssociateRQ, answer: AssociateRJ | Abort | None) -> str:
+def _behind(request: AssociateRQ, answer: AssociateRJ | Abort | None) -> str:
+    words = advice(request, answer)
+    return f"; {words}" if words else ""
+
+
+def advice(request: AssociateRQ, answer: AssociateRJ | Abort | None) -> str:
+    """What who asked may do about a rejection, an abort or a silence (None); often there is nothing to say."""
     if isinstance(answer, AssociateRJ):
         hint = _HINTS.get((answer.source, answer.reason), "")
-        return f"; {hint.format(called=request.called_ae, calling=request.calling_ae)}" if hint else ""
+        return hint.format(called=request.called_ae, calling=request.calling_ae)
     if request.user.async_window is not None:
-        return "; some peers do not bear the asynchronous operations window: try without it (Quirks 'no-async')"
+        return "some peers do not bear the asynchronous operations window: try without it (Quirks 'no-async')"
     return ""

@@ -270,8 +270,8 @@ def adapt(
 ) -> tuple[AssociateAC, Negotiated]:
     """The acceptance that a user made of a proposal: narrowed to some ``contexts`` (ids or abstract syntaxes; the
     others are refused by the user), with the server's response to the user identity, which is sent only if a positive
-    response was requested (PS3.7 D.3.3.7). ``answer`` takes the place of the one proposed. LocalProtocolError when
-    there is nothing to accept."""
+    response was requested (PS3.7 D.3.3.7), and without content to a user name. ``answer`` takes the place of the one
+    proposed. LocalProtocolError when there is nothing to accept, or the answer fits the request in no way."""
     answer = answer or proposal.accept
     if answer is None:
         raise LocalProtocolError(
@@ -279,6 +279,8 @@ def adapt(
             clause="PS3.8 9.3.4",
             hint="answer with Reject, or with Accept(an A-ASSOCIATE-AC of your own)",
         )
+    if answer is not proposal.accept:
+        _must_fit(request, answer)
     if contexts is not None:
         names = {context.id: context.abstract_syntax for context in request.contexts}
         answer = replace(
@@ -292,13 +294,26 @@ def adapt(
         )
     asked = request.user.user_identity
     if identity_response is not None and asked is not None and asked.response_requested:
-        answer = replace(answer, user=replace(answer.user, user_identity_response=identity_response))
+        response = identity_response if asked.type > 2 else b""  # PS3.7 table D.3-15
+        answer = replace(answer, user=replace(answer.user, user_identity_response=response))
     known = proposal.negotiated
     if known is not None and answer is proposal.accept:
         return answer, known
     generals = {agreed.id: agreed.general for agreed in known.contexts.values()} if known else {}
     quirks = known.quirks if known else NO_QUIRKS
     return answer, settle(request, answer, requestor=False, generals=generals, quirks=quirks)
+
+
+def _must_fit(request: AssociateRQ, answer: AssociateAC) -> None:
+    """An answer of the user's own has one result for each context, and accepts with what was proposed."""
+    syntaxes = {context.id: context.transfer_syntaxes for context in request.contexts}
+    if sorted(syntaxes) != sorted(result.id for result in answer.results):
+        raise LocalProtocolError("an answer needs one result for each context proposed", clause="PS3.8 9.3.3.2")
+    for result in answer.results:
+        if result.result == 0 and result.transfer_syntax not in syntaxes[result.id]:
+            raise LocalProtocolError(
+                f"context {result.id} was not proposed with {result.transfer_syntax!r}", clause="PS3.8 9.3.3.2"
+            )
 
 
 def _reject(request: AssociateRQ, acceptance: Acceptance) -> AssociateRJ | None:

@@ -163,6 +163,10 @@ class CommonExtendedNegotiation:
     reserved: bytes = b""
 
 
+def _utf8(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, slots=True)
 class UserIdentity:
     """Identity of the user: what it is by `type`, one of `IDENTITY_TYPES` (PS3.7 D.3.3.7).
@@ -184,7 +188,7 @@ class UserIdentity:
     @classmethod
     def passcode(cls, name: str, passcode: str | bytes, *, response: bool = False) -> Self:
         """A name with a passcode, in clear: for TLS only."""
-        return cls(2, name.encode(), passcode.encode() if isinstance(passcode, str) else passcode, response)
+        return cls(2, name.encode(), _utf8(passcode), response)
 
     @classmethod
     def kerberos(cls, ticket: bytes, *, response: bool = False) -> Self:
@@ -192,14 +196,14 @@ class UserIdentity:
         return cls(3, ticket, b"", response)
 
     @classmethod
-    def saml(cls, assertion: bytes, *, response: bool = False) -> Self:
+    def saml(cls, assertion: str | bytes, *, response: bool = False) -> Self:
         """A SAML assertion; the response holds a SAML response."""
-        return cls(4, assertion, b"", response)
+        return cls(4, _utf8(assertion), b"", response)
 
     @classmethod
-    def jwt(cls, token: bytes, *, response: bool = False) -> Self:
+    def jwt(cls, token: str | bytes, *, response: bool = False) -> Self:
         """A JSON Web Token; the response holds one, too."""
-        return cls(5, token, b"", response)
+        return cls(5, _utf8(token), b"", response)
 
     @property
     def kind(self) -> str:

@@ -24,6 +24,7 @@ from dicomcore.ul import (
     ConnectionLost,
     Event,
     Negotiated,
+    PresentationResult,
     Reject,
     Rejected,
     RoleSelection,
@@ -38,7 +39,19 @@ from dicomcore.ul import (
     negotiate,
     propose,
 )
-from tests.ul.wire import ACCEPTANCE, ANSWER, EXPLICIT, IMPLICIT, REQUEST, VERIFICATION, acceptor, feed, flush, pdus
+from tests.ul.wire import (
+    ACCEPTANCE,
+    ANSWER,
+    EXPLICIT,
+    IMPLICIT,
+    REQUEST,
+    VERIFICATION,
+    acceptor,
+    feed,
+    flush,
+    now_in,
+    pdus,
+)
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STORAGE = "1.2.840.10008.4.2"
@@ -160,6 +173,30 @@ def test_an_answer_of_its_own() -> None:
     negotiated = agreed(REQUEST, both, ACCEPTANCE)
     assert set(negotiated.contexts) == {5}
     assert negotiated.send_length == 4096
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        ANSWER.results[:2],
+        (*ANSWER.results, PresentationResult(7, 3, "")),
+        (*ANSWER.results[:2], replace(ANSWER.results[2], transfer_syntax=EXPLICIT)),
+    ],
+)
+def test_an_answer_that_fits_no_request(results: tuple[PresentationResult, ...]) -> None:
+    core = acceptor()
+    feed(core, encode(REQUEST))
+    with pytest.raises(LocalProtocolError):
+        core.request(Accept(replace(ANSWER, results=results)))
+    assert now_in(core, State.Sta3)
+    core.request(Accept(ANSWER))
+    assert now_in(core, State.Sta6)
+
+
+def test_user_names_are_confirmed_without_content() -> None:
+    for identity in (UserIdentity.username("jo", response=True), UserIdentity.passcode("jo", "x", response=True)):
+        assert agreed(asking(identity), b"welcome").identity_response == b""
+    assert agreed(asking(UserIdentity.jwt("a.b", response=True)), b"welcome").identity_response == b"welcome"
 
 
 def test_accepting_what_the_acceptance_refuses() -> None:
