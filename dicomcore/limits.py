@@ -42,6 +42,8 @@ class Limits:
     # DIMSE (PS3.7)
     command_length: int = 64 * KiB
     operations_window: int = 16
+    object_length: int = 64 * GiB  # of one data set that is received
+    deferred_count: int = 10_000  # works that providers put off
 
     # time
     artim: float = 30.0
@@ -50,9 +52,14 @@ class Limits:
     network_timeout: float = 60.0
     dimse_timeout: float = 120.0
     idle_timeout: float = 600.0
+    message_timeout: float = 60.0  # that a peer may let us wait within one message; more while it sends
+    message_rate: float = 1024.0  # as many bytes a second as it then has to send
 
-    # server
+    # server; a rate is new connections a second, of which as many may come at once
     association_count: int = 1000
+    peer_association_count: int = 1000  # from one address
+    connection_rate: float = 10_000.0
+    peer_connection_rate: float = 10_000.0  # from one address
 
     def but(self, **changes: Any) -> Limits:
         """A copy with some bounds changed."""

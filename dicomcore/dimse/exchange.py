@@ -30,7 +30,7 @@ from .command import (
     encode_command,
 )
 
-__all__ = ["CancelReceived", "Exchange", "Fragment", "RequestReceived", "ResponseReceived"]
+__all__ = ["CancelReceived", "CommandObserver", "Exchange", "Fragment", "RequestReceived", "ResponseReceived"]
 
 _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
@@ -48,6 +48,25 @@ class Carrier(Protocol):
     def requestor(self) -> bool: ...
 
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None: ...
+
+
+class CommandObserver(Protocol):
+    """Who wants to know every message; told in the middle of things, so it must not act on them."""
+
+    def asked(self, context_id: int, message_id: int, command: Command, /) -> None:
+        """We sent a request."""
+
+    def answered(self, context_id: int, message_id: int, command: Command, final: bool, /) -> None:
+        """Its response has arrived."""
+
+    def requested(self, context_id: int, message_id: int, command: Command, /) -> None:
+        """A request has arrived."""
+
+    def responded(self, context_id: int, message_id: int, command: Command, final: bool, /) -> None:
+        """We sent its response."""
+
+    def cancelled(self, context_id: int, message_id: int, by_peer: bool, /) -> None:
+        """A C-CANCEL came or went."""
 
 
 class RequestReceived(NamedTuple):
@@ -99,6 +118,8 @@ class Exchange:
         "_limits",
         "_performing",
         "_windows",
+        "message_count",
+        "observer",
     )
 
     def __init__(self, association: Carrier, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -111,6 +132,8 @@ class Exchange:
         self._gathering: int | None = None  # context of a command whose last fragment is not here yet
         self._body_context: int | None = None  # context of a data set whose last fragment is not here yet
         self._windows: tuple[int, int] | None = None  # not asked for yet
+        self.message_count = 0  # whose command has been received
+        self.observer: CommandObserver | None = None
 
     @property
     def negotiated(self) -> Negotiated:
@@ -188,6 +211,8 @@ class Exchange:
         self._send(context_id, command, {"MessageID": message_id, "CommandDataSetType": data_set}, body)
         self._last_id = message_id
         self._invoked[message_id] = (context_id, response_field)
+        if self.observer is not None:
+            self.observer.asked(context_id, message_id, command)
         return message_id
 
     def respond(self, context_id: int, command: Command, body: Any = None) -> bool:
@@ -198,10 +223,12 @@ class Exchange:
             raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
         self._send(context_id, command, {"CommandDataSetType": data_set}, body)
-        if not _is_final(command):
-            return False
-        del self._performing[message_id]
-        return True
+        final = _is_final(command)
+        if final:
+            del self._performing[message_id]
+        if self.observer is not None:
+            self.observer.responded(context_id, message_id, command, final)
+        return final
 
     def cancel(self, context_id: int, message_id: int) -> None:
         """Ask the peer to end a C-FIND, C-GET or C-MOVE; its final response is still to come."""
@@ -209,6 +236,8 @@ class Exchange:
         if open_on != context_id or response_field not in _MANY_ANSWERS:
             raise LocalProtocolError(f"message {message_id} is no open C-FIND, C-GET or C-MOVE", clause="PS3.7 9.3.2.3")
         self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None, None)
+        if self.observer is not None:
+            self.observer.cancelled(context_id, message_id, False)
 
     def receive(self, arrived: Body) -> list[Event]:
         """What a piece of P-DATA means. RemoteProtocolError when it means nothing."""
@@ -243,6 +272,7 @@ class Exchange:
         return self._message(context_id, decode_command(whole, self._limits))
 
     def _message(self, context_id: int, received: Command) -> list[Event]:
+        self.message_count += 1
         elements = received.elements
         has_body = elements["CommandDataSetType"] != NO_DATA_SET
         if has_body:
@@ -256,12 +286,16 @@ class Exchange:
             final = _is_final(received)
             if final:
                 del self._invoked[message_id]
+            if self.observer is not None:
+                self.observer.answered(context_id, message_id, received, final)
             return [_new(ResponseReceived, (context_id, received, has_body, message_id, final))]
         if received.field == CommandField.C_CANCEL_RQ:
             message_id = elements["MessageIDBeingRespondedTo"]
             # A cancel may cross the final response on its way; then there is nothing left to cancel (PS3.7 9.3.2.3).
             asked_on, response_field = self._performing.get(message_id, (None, 0))
             known = asked_on == context_id and response_field in _MANY_ANSWERS
+            if self.observer is not None:
+                self.observer.cancelled(context_id, message_id, True)
             return [CancelReceived(context_id, message_id)] if known else []
         message_id = elements["MessageID"]
         if message_id in self._performing:
@@ -269,6 +303,8 @@ class Exchange:
         if len(self._performing) >= self._limits.operations_window:
             raise _fault(f"more than {self._limits.operations_window} requests are open")
         self._performing[message_id] = (context_id, received.field | _RESPONSE_BIT)
+        if self.observer is not None:
+            self.observer.requested(context_id, message_id, received)
         return [_new(RequestReceived, (context_id, received, has_body))]
 
     def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:

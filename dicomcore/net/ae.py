@@ -7,7 +7,8 @@ is an argument of the call.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from dicomcore.net.association import Association
 from dicomcore.net.effects import refuse_coroutines
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
+from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
 from dicomcore.services.base import Router, ServiceProvider
 from dicomcore.services.query import model_uids
 from dicomcore.services.storage import Transcoder, contexts_for_files
@@ -26,6 +28,7 @@ from dicomcore.ul import (
     NO_QUIRKS,
     Acceptance,
     AssociateRQ,
+    AssociationRequested,
     AsyncWindow,
     CommonExtendedNegotiation,
     ExtendedNegotiation,
@@ -147,6 +150,7 @@ class AE(Entity):
         common_extended: Iterable[CommonExtendedNegotiation] = (),
         identity: UserIdentity | None = None,
         quirks: Quirks = NO_QUIRKS,
+        tls: TLSOption = None,
         limits: Limits | None = None,
     ) -> Association:
         """Connect and agree on an association; use it in a ``with`` block.
@@ -155,9 +159,9 @@ class AE(Entity):
         on it, such as the C-STOREs of a C-GET: for what they support, the role of an SCP is proposed, and a context, as
         far as there is room for 128 (those named in ``contexts`` have it anyway). ``window`` above 1 asks for that many
         operations under way at a time (0: no bound). ``extended`` and ``common_extended`` state options of SOP classes
-        (PS3.7 D.3.3.5, D.3.3.6), ``identity`` who asks, ``quirks`` what this peer is forgiven. Raises
-        AssociationRejected, NegotiationError (no connection, or no context accepted), AssociationAborted or
-        PeerTimeout.
+        (PS3.7 D.3.3.5, D.3.3.6), ``identity`` who asks, ``quirks`` what this peer is forgiven. ``tls``: True, `TLS` or
+        an ssl.SSLContext; the port registered for that is 2762. Raises AssociationRejected, NegotiationError (no
+        connection, no TLS, or no context accepted), AssociationAborted or PeerTimeout.
         """
         limits = limits or self.limits
         services = tuple(services)
@@ -185,6 +189,7 @@ class AE(Entity):
             services=services,
             associate=self.associate,
             quirks=quirks,
+            security=client_settings(tls, host),
         )
 
     def serve(
@@ -200,12 +205,16 @@ class AE(Entity):
         quirks: Quirks = NO_QUIRKS,
         require_called_ae: bool = False,
         allowed_calling: Sequence[str] = (),
+        authorize: Callable[[AssociationRequested], Any] | None = None,
+        tls: ssl.SSLContext | TLS | None = None,
         limits: Limits | None = None,
     ) -> Server:
         """Serve these services in the background and return at once; ``server.port`` tells the port that 0 chose.
 
         ``host`` "" listens on every interface. ``workers`` bounds the threads in which providers run, however many
-        associations there are. OSError when the port cannot be had.
+        associations there are. ``authorize(event)``, called on one of them, decides about each association that could
+        be accepted: ``event.identity`` says who asks, `dicomcore.ul.decision` what may be answered. ``tls``, with a
+        certificate, serves over TLS only; the port registered for that is 2762. OSError when the port cannot be had.
         """
         limits = limits or self.limits
         services = tuple(services)
@@ -229,6 +238,8 @@ class AE(Entity):
             limits=limits,
             facilities=self._facilities,
             associate=self.associate,
+            authorize=authorize,
+            security=server_settings(tls),
         )
 
 

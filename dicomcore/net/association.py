@@ -33,7 +33,9 @@ from dicomcore.net.calls import Calls, Conversation, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, Waiter
-from dicomcore.net.transport import connect
+from dicomcore.net.tls import SecuritySettings, why_no_tls
+from dicomcore.net.tls_socket import TLSSocket, Wire, secure
+from dicomcore.net.transport import connect, join_address
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
@@ -44,6 +46,7 @@ from dicomcore.ul import (
     Negotiated,
     Quirks,
     Release,
+    advice,
     explain,
 )
 from dicomcore.ul import Association as Core
@@ -140,11 +143,13 @@ class Association(Calls):
         services: Iterable[ServiceProvider] = (),
         associate: Callable[..., BlockingChannel],
         quirks: Quirks = NO_QUIRKS,
+        security: SecuritySettings | None = None,
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         deadline = monotonic() + limits.association_timeout
-        peer = f"{request.called_ae} at {host}:{port}"
-        sock = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
+        peer = f"{request.called_ae} at {join_address(host, port)}"
+        plain = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
+        sock: Wire = plain if security is None else secure(plain, security, peer, deadline, facilities)
         try:
             core = Core(requestor=True, limits=limits, quirks=quirks)
             connection = UserConnection(sock, core, limits, facilities, Router(services))
@@ -154,7 +159,7 @@ class Association(Calls):
             while connection.negotiated is None and connection.refusal is None and connection.over is None:
                 written = connection.flush()
                 left = deadline - monotonic()
-                if left <= 0 or not waiter.wait(connection.fd, read=True, write=not written, timeout=left):
+                if left <= 0 or not connection.wait(waiter.wait, written=written, timeout=left):
                     error = PeerTimeout(f"{peer} did not answer within {limits.association_timeout:g} s", answer=(0, 0))
                     connection.abort(error)
                     connection.flush()
@@ -167,7 +172,15 @@ class Association(Calls):
                 )
             if connection.negotiated is None:
                 assert connection.over is not None
-                raise AssociationAborted(f"{peer}: {connection.over.message}", answer=connection.over.answer)
+                if isinstance(sock, TLSSocket) and sock.failure is not None:
+                    raise why_no_tls(sock.failure, peer)  # in TLS 1.3 the peer judges after our handshake
+                mute = security is None and not connection.received_length
+                hints = ["does it want TLS there?" if mute else "", advice(request, None)]
+                raise AssociationAborted(
+                    f"{peer}: {connection.over.message}",
+                    answer=connection.over.answer,
+                    hint="; ".join(filter(None, hints)) or None,
+                )
             association = cls(connection, peer, facilities, transcoder, Effects(associate))
             if not connection.negotiated.contexts:
                 association.release()
@@ -248,9 +261,10 @@ class Association(Calls):
         connection = self._connection
         with self._turn:
             deadline = monotonic() + timeout
+            self._digest()  # what came along with what was read last
             while connection.over is None and (left := deadline - monotonic()) > 0:
                 written = connection.flush()
-                self._waiter.wait(connection.fd, read=True, write=not written, timeout=left)
+                connection.wait(self._waiter.wait, written=written, timeout=left)
                 connection.pull()
                 self._digest()
             return connection.over is None
@@ -316,6 +330,8 @@ class Association(Calls):
     def _take_in(self) -> None:
         """Read what has arrived, without waiting; raise when that was the end."""
         connection = self._connection
+        if connection.inbox:  # it came along with what was read last
+            self._digest()
         while connection.over is None and connection.pull(through=True):
             self._digest()
         if connection.over is not None:
@@ -430,6 +446,9 @@ class Association(Calls):
                     if not received:
                         del answers[message_id]
                     return message_id, answer
+            if self._connection.over is not None:  # released by the peer; our response to that may have to leave
+                self._connection.flush()
+                raise self._why_over()
             if self._step(deadline) and final is None:
                 deadline = monotonic() + self._limits.dimse_timeout
 
@@ -442,10 +461,7 @@ class Association(Calls):
             taken = not connection.short and connection.pull(through=True)
             now = monotonic()
             limit = deadline if written else min(deadline, now + self._limits.network_timeout)
-            if limit <= now or not (
-                taken
-                or self._waiter.wait(connection.fd, read=connection.wants_read, write=not written, timeout=limit - now)
-            ):
+            if limit <= now or not (taken or connection.wait(self._waiter.wait, written=written, timeout=limit - now)):
                 what = "did not answer" if written else "took no more data"
                 error = PeerTimeout(f"{self.peer} {what} in time", answer=(0, 0))
                 connection.abort(error)
@@ -461,7 +477,10 @@ class Association(Calls):
     def _why_over(self) -> DicomError:
         over = self._connection.over
         assert over is not None
-        self._connection.close()
+        if self._connection.outbox.empty:
+            self._connection.close()
+        else:
+            self._part()  # the fault may be the peer's, which is to hear of it
         if isinstance(over, AssociationAborted):
             return type(over)(f"{self.peer}: {over.message}", clause=over.clause, answer=over.answer)
         return over

@@ -19,7 +19,8 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError,
 from dicomcore.limits import Limits
 from dicomcore.net.operations import Operation, Operations
 from dicomcore.net.poller import Facilities
-from dicomcore.net.transport import Outbox
+from dicomcore.net.tls_socket import TLSSocket, Wire
+from dicomcore.net.transport import Outbox, RecordOutbox
 from dicomcore.services.base import Router
 from dicomcore.ul import (
     Aborted,
@@ -49,30 +50,56 @@ class Connection:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Wire,
         core: Association,
         limits: Limits,
         facilities: Facilities,
         router: Router,
         guard: AbstractContextManager[Any] | None = None,
         defer: Callable[[Operation, int], bool] | None = None,
+        put_off: Callable[[], bool] | None = None,
     ) -> None:
-        self.sock = sock
+        self.sock: Any = sock
         self.fd = sock.fileno()
         self.core = core
         self.limits = limits
         self.exchange = Exchange(core, limits)
         self._guard = guard if guard is not None else nullcontext()
-        self.outbox = Outbox(core, facilities)
+        self._tls = sock if isinstance(sock, TLSSocket) else None
+        self.outbox = (Outbox if self._tls is None else RecordOutbox)(core, facilities)
         self._pump = _load_pump() if facilities.pump and type(sock) is socket.socket else None
-        self.operations = Operations(self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer)
+        self.operations = Operations(
+            self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer, put_off=put_off
+        )
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
+        self.received_length = 0  # bytes, in all
         self.short = True  # the last read did not fill its block, so the socket is probably empty
         self.ended = False  # the peer closed, or the connection broke
         self._deaf = False  # the peer takes nothing more; what it sent before is still read
+
+    @property
+    def wants_read(self) -> bool:
+        """A read makes sense now: no fragment waits whose bytes it would overwrite."""
+        return self.core.wants_read and not (self.inbox and self.operations.holds_views)
+
+    @property
+    def pending(self) -> bool:
+        """There is something to read that the system does not know of: TLS has taken it in already."""
+        return self._tls is not None and self._tls.pending and self.wants_read
+
+    def needs(self, *, read: bool, write: bool) -> tuple[bool, bool]:
+        """What the socket has to be ready for, to go on reading and writing: under TLS it may be the other."""
+        return (read, write) if self._tls is None else self._tls.needs(read, write)
+
+    def wait(self, waiting: Callable[..., bool], *, written: bool, timeout: float) -> bool:
+        """Wait by ``waiting(fd, read=, write=, timeout=)`` until there is something to read, or room for the rest."""
+        if self.pending:
+            return True
+        read, write = self.needs(read=self.wants_read, write=not written)
+        return waiting(self.fd, read=read, write=write, timeout=timeout)
 
     def pull(self, *, through: bool = False) -> bool:
         """Read one block if there is one. True when something arrived, the end of the connection included.
@@ -82,7 +109,7 @@ class Connection:
         core = self.core
         if through and (moved := self._pass_through()) is not None:
             return moved
-        if not core.wants_read:
+        if not self.wants_read:
             return False
         view = core.buffer()
         try:
@@ -92,7 +119,8 @@ class Connection:
         except OSError:
             count = 0
         if count:
-            self.short = count < len(view)
+            self.received_length += count
+            self.short = count < len(view) if self._tls is None else self._tls.short
             core.received(count)
         else:
             self._peer_closed()
@@ -122,7 +150,12 @@ class Connection:
         if reason == pump.AGAIN and not received:
             return False
         with self._guard:
-            operation.passed(moved, OSError(number, os.strerror(number)) if number else None)
+            overlong: DicomError | None = None
+            try:
+                self.operations.passed(operation, moved, OSError(number, os.strerror(number)) if number else None)
+            except DicomError as error:
+                overlong = error
+            self.received_length += received
             over = reason == pump.LAST
             self.core.passed(received, held, state, over)
             if over and self.over is None:
@@ -132,6 +165,8 @@ class Connection:
                 self._peer_closed()
             else:
                 self._digest()
+            if overlong is not None and self.over is None:
+                self.abort(overlong)
         return True
 
     def _peer_closed(self) -> None:

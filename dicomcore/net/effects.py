@@ -45,18 +45,19 @@ class Effects:
         except Exception as error:
             operation.failure = error
 
-    def close(self, operation: Operation) -> None:
-        """Release what was opened for an operation that is over."""
-        _close(operation.channels)
+    def close(self, operation: Operation, *, abort: bool) -> None:
+        """Release, or abort, what was opened for an operation that is over."""
+        _close(operation.channels, abort)
 
     def run(self, work: Callable[[], Generator[Any, Any, None]]) -> None:
         """Run the work of an `At` to its end."""
         channels: list[BlockingChannel] = []
         value: Any = None
         failure: Exception | None = None
+        failed = True
         try:
             generator = work()
-            while generator is not None:
+            while True:
                 effect = generator.send(value) if failure is None else generator.throw(failure)
                 value = failure = None
                 try:
@@ -64,11 +65,11 @@ class Effects:
                 except Exception as error:
                     failure = error
         except StopIteration:
-            pass
+            failed = False
         except Exception as error:
             log.warning("work that was put off failed: %s", error, exc_info=error)
         finally:
-            _close(channels)
+            _close(channels, failed)
 
     def _outcome(self, effect: DriverEffect, channels: list[Any]) -> Any:
         if type(effect) is Call:
@@ -98,10 +99,13 @@ def refuse_coroutines(services: Iterable[ServiceProvider]) -> None:
             raise LocalProtocolError(f"{type(service).__name__} uses coroutines", hint="serve it with dicomcore.aio.AE")
 
 
-def _close(channels: list[Any]) -> None:
+def _close(channels: list[Any], abort: bool) -> None:
     for channel in channels:
         try:
-            channel.release()
+            if abort:
+                channel.abort()
+            else:
+                channel.release()
         except DicomError as error:
             log.info("a channel of a provider: %s", error)
     channels.clear()

@@ -6,10 +6,11 @@ A driver puts what the exchange made of the bytes into `inbox`, calls `next` for
 and advances it again. Everything else is done here: bodies go to their sinks, responses to the exchange, users of
 providers ask on this association and get their answers, failures become a status (PS3.7 Annex C).
 
-Promised: as many providers run together as the window allows, further requests wait unread; an operation is advanced
-by one thread at a time; one that ends, or whose association ends, closes its provider, so that it takes back what it
-began. ``guard`` is the lock of drivers with threads: it is held while the exchange is used, never while the code of a
-provider or a sink runs. `next` is for the one thread that reads.
+Promised: as many providers run together as the window allows, further requests wait unread, and so they do while
+responses pile up that the peer does not take; an operation is advanced by one thread at a time; one that ends, or whose
+association ends, closes its provider, so that it takes back what it began. ``guard`` is the lock of drivers with
+threads: it is held while the exchange is used, never while the code of a provider or a sink runs. `next` is for the one
+thread that reads; what it raises (a DicomError) is why the association is to be aborted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, NamedTuple
 
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
@@ -55,6 +56,10 @@ BODY: Final = "body"
 ROOM: Final = "room"
 ANSWER: Final = "answer"
 
+FIRST_NORMALIZED: Final = 0x0100  # of the command fields
+OUT_OF_RESOURCES: Final = 0xA700  # PS3.7 C.4.2: of the C-services
+RESOURCE_LIMITATION: Final = 0x0213  # PS3.7 C.5.15: of the N-services
+
 log = logging.getLogger("dicomcore.net")
 
 
@@ -67,6 +72,7 @@ class Operation:
         "channels",
         "context",
         "error",
+        "failed",
         "failure",
         "held",
         "invoke",
@@ -98,13 +104,14 @@ class Operation:
         self.channels: list[Any] = []  # what a driver opened for it, and closes when it is over
         self.waits = NOTHING
         self.answered = False
+        self.failed = False  # it ended by an exception
         self.over = False
         self.value: Any = None  # with what the provider is resumed
         self.failure: BaseException | None = None
 
     def take(self, views: list[memoryview]) -> None:
         """Fragments into the sink; what it refuses, and all after that, is dropped and reported with `Received`."""
-        self.length += sum(map(len, views))
+        self._count(sum(map(len, views)))
         if self.receive is None or self.error is not None:
             return
         sink = self.receive.sink
@@ -135,11 +142,18 @@ class Operation:
 
     def passed(self, length: int, error: OSError | None) -> None:
         """So much of its body went to `file`, until that failed."""
-        self.length += length
         if error is not None:
             self.error = error
         elif self.error is None and self.receive is not None:
             self.receive.sink.passed(length)  # type: ignore[attr-defined]
+        self._count(length)
+
+    def _count(self, length: int) -> None:
+        self.length += length
+        bound = self.context.limits.object_length
+        if self.length > bound and self.error is None:
+            status = OUT_OF_RESOURCES if self.request.command.field < FIRST_NORMALIZED else RESOURCE_LIMITATION
+            self.error = LimitExceeded(f"a body of more than {bound} bytes, Limits.object_length", answer=status)
 
     def resume(self) -> Any:
         """Run the provider to its next effect."""
@@ -160,6 +174,8 @@ class Operations:
     """All operations of one association.
 
     ``flush()``, called with the guard held, writes what the socket takes; True when there is room for more.
+    ``put_off()``, alike, is asked after a Pending response: True when it need not be written yet, since the driver will
+    see to that in a moment, or with the next.
     ``defer(operation, length)``: whether the driver writes these bytes itself; they are then in `write`, and `next`
     finds nothing more until `written` was called.
     """
@@ -173,6 +189,7 @@ class Operations:
         flush: Callable[[], bool],
         guard: AbstractContextManager[Any] | None = None,
         defer: Callable[[Operation, int], bool] | None = None,
+        put_off: Callable[[], bool] | None = None,
     ) -> None:
         self.exchange = exchange
         self.write: Write | None = None
@@ -186,6 +203,8 @@ class Operations:
         self._router = router
         self._flush = flush
         self._defer = defer
+        self._put_off = put_off
+        self._unsent = 0  # final responses since all that was queued had left
         self._guard = guard if guard is not None else nullcontext()
         self._asked: dict[int, Operation] = {}  # by the message id of our request
         self._roomless: deque[Operation] = deque()
@@ -200,8 +219,18 @@ class Operations:
 
     @property
     def room_wanted(self) -> bool:
-        """An operation waits until what was sent has left."""
-        return bool(self._roomless)
+        """An operation, or a request, waits until what was sent has left."""
+        return bool(self._roomless) or (bool(self.inbox) and self._crammed)
+
+    @property
+    def asking(self) -> bool:
+        """The peer owes us a response."""
+        return bool(self._asked)
+
+    @property
+    def holds_views(self) -> bool:
+        """Fragments wait, whose bytes the next read would overwrite."""
+        return any(type(message) is Fragment for message in self.inbox)
 
     # what arrives
 
@@ -214,6 +243,8 @@ class Operations:
         """The association is over. The operations that wait, and so have to be advanced once more to be closed."""
         self.over = True
         self.inbox.clear()
+        self._roomless.clear()
+        self._windowless.clear()
         for operation in (operations := list(self.running.values())):
             operation.context.peer_gone = True
         return [operation for operation in operations if operation.waits]
@@ -230,7 +261,7 @@ class Operations:
         if not self.inbox:
             return False
         if type(self.inbox[0]) is RequestReceived:
-            return len(self.running) < self._capacity
+            return len(self.running) < self._capacity and (room or not self._crammed)
         receiving = self._receiving
         return self._gathering is not None or receiving is None or _takes(receiving)
 
@@ -239,11 +270,13 @@ class Operations:
 
         ``room``: what was sent has left, so those that waited for that go on.
         """
-        if self._roomless and room:
-            with self._guard:
-                operation = self._roomless.popleft()
-                operation.waits = NOTHING
-                return operation
+        if room:
+            self._unsent = 0
+            if self._roomless:
+                with self._guard:
+                    operation = self._roomless.popleft()
+                    operation.waits = NOTHING
+                    return operation
         inbox = self.inbox
         ready: Operation | None
         while inbox and self.write is None:
@@ -254,7 +287,7 @@ class Operations:
                     return None
                 ready = self._fragments()
             elif kind is RequestReceived:
-                if len(self.running) >= self._capacity:
+                if len(self.running) >= self._capacity or self._crammed:
                     return None
                 inbox.popleft()
                 ready = self._begin(first)  # type: ignore[arg-type]
@@ -269,6 +302,11 @@ class Operations:
     def _capacity(self) -> int:
         """How many providers may run: as agreed; more while we wait for responses, which must not be stuck behind."""
         return self._limits.operations_window if self._asked else self.exchange.performing_window
+
+    @property
+    def _crammed(self) -> bool:
+        """More responses wait to be taken than a peer that keeps to the window can have left there."""
+        return self._unsent >= self._limits.operations_window
 
     def _begin(self, message: RequestReceived) -> Operation:
         negotiated = self.exchange.negotiated
@@ -300,19 +338,28 @@ class Operations:
             self.write = Write(operation, views, last)
             return None
         operation.take(views)
+        self._measure(operation)
         return self._taken(operation) if last else None
+
+    def passed(self, operation: Operation, length: int, error: OSError | None) -> None:
+        """The driver moved so much of a body itself. LimitExceeded as from `next`."""
+        operation.passed(length, error)
+        self._measure(operation)
+
+    def _measure(self, operation: Operation) -> None:
+        """A body over the limit is drained, so that its sender is told; not for ever."""
+        if operation.length > 2 * self._limits.object_length:
+            raise LimitExceeded("a body goes on far beyond Limits.object_length", answer=(0, 0))
 
     def written(self) -> Operation | None:
         """What was in `write` is in its sink: the operation, if it can go on."""
         assert self.write is not None
         operation, _, last = self.write
         self.write = None
+        self._measure(operation)
         if last:
             return self._taken(operation)
-        if self.over:
-            return operation
-        operation.waits = BODY
-        return None
+        return None if self._wait(operation, BODY) else operation
 
     def _taken(self, operation: Operation) -> Operation:
         operation.body_open = False
@@ -352,7 +399,12 @@ class Operations:
                     del self._asked[message.message_id]
                 operation.replies.append(answer)
             if self._windowless and self.exchange.can_request:
-                self._ask(self._windowless.popleft())
+                waiting = self._windowless.popleft()
+                try:
+                    self._ask(waiting)
+                except LocalProtocolError as error:  # as above, or it cannot be encoded: its provider is to know
+                    waiting.user, waiting.failure = None, error
+                    self._roomless.append(waiting)
             if operation is None or operation.waits != ANSWER:
                 return None
             operation.waits = NOTHING
@@ -372,16 +424,25 @@ class Operations:
 
     # going on
 
+    def _wait(self, operation: Operation, what: str) -> bool:
+        """Let it wait; False when the association is over, so that nothing would come (`end` has passed it by)."""
+        with self._guard:
+            if not self.over:
+                operation.waits = what
+            return not self.over
+
     def advance(self, operation: Operation) -> DriverEffect | None:
         """Run an operation until it waits or is over (None), or wants a driver to do something: that effect."""
         try:
-            while not self.over:
+            while True:
                 if operation.held is not None:
                     held, operation.held = operation.held, None
                     if not self._respond(operation, held):
                         return None
                 elif operation.user is not None and not self._advance_user(operation):
                     return None
+                if self.over:
+                    break
                 effect = operation.resume()
                 kind = type(effect)
                 if kind is Response:
@@ -389,14 +450,14 @@ class Operations:
                         effect = with_encoded_body(effect, operation.request.context.transfer_syntax, self._limits)
                     if operation.body_open:
                         operation.held = effect
-                        operation.waits = BODY
-                        return None
-                    if not self._respond(operation, effect):
+                        if self._wait(operation, BODY):
+                            return None
+                    elif not self._respond(operation, effect):
                         return None
                 elif kind is Receive and operation.body_open:
                     operation.receive = effect
-                    operation.waits = BODY
-                    return None
+                    if self._wait(operation, BODY):
+                        return None
                 elif kind is Perform and effect.channel is None:
                     operation.user = effect.user
                 elif kind in _FOR_DRIVERS:
@@ -426,6 +487,8 @@ class Operations:
                     answer = operation.replies.popleft()
                 step = user.send(answer)
                 with self._guard:
+                    if self.over:
+                        return True
                     if not isinstance(step, More):
                         operation.invoke = step
                         self._ask(operation)
@@ -441,19 +504,26 @@ class Operations:
 
     def _respond(self, operation: Operation, response: Response) -> bool:
         """Send a response. False when the provider has to wait until there is room for more."""
-        if operation.answered or self.over:
+        if operation.answered:
             return True
         request = operation.request
         with self._guard:
+            if self.over:
+                return True
             try:
                 operation.answered = self.exchange.respond(
                     request.context_id, response.command(request.command), response.body
                 )
             except LocalProtocolError as error:
                 log.warning("%s: a response that cannot be sent: %s", request.command.name, error)
-                self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
                 operation.answered = True
-            if self._flush() or operation.answered:
+                with suppress(LocalProtocolError):  # after our own A-RELEASE request nothing may follow (PS3.8, Sta7)
+                    self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
+            if operation.answered:
+                self._unsent += 1
+                self._flush()
+                return True
+            if (self._put_off is not None and self._put_off()) or self._flush():
                 return True
             operation.waits = ROOM
             self._roomless.append(operation)
@@ -461,14 +531,15 @@ class Operations:
 
     def _failed(self, operation: Operation, error: Exception) -> None:
         """A provider's exception becomes a failure status; when it has answered already, only the log hears of it."""
+        operation.failed = True
         if not self.over:
             name = operation.request.command.name
             log.warning("%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error)
             refusal = Response(status_of(error))
             if operation.body_open:
                 operation.held = refusal  # sent when the body has been drained; the provider then ends once more
-                operation.waits = BODY
-                return
+                if self._wait(operation, BODY):
+                    return
             self._respond(operation, refusal)
         self._leave(operation)
 

@@ -3,8 +3,12 @@
 Reading is one thread's at a time: the selector's while nothing is to be done, else a worker's, which runs the providers
 as well. Before code of a provider that may take its time, a worker gives the reading away: to the selector, so that an
 abort, a disconnect or a C-CANCEL is seen at once, or to another worker if there are further requests that the window
-allows to run meanwhile. ``lock`` guards core, exchange and outbox. A provider that answers faster than the peer reads
-is paused, not buffered.
+allows to run meanwhile. ``lock`` guards core, exchange, outbox and who reads. Whoever gives the reading up looks, with
+the lock held, if something can go on, so that no wake-up is lost to one who had it meanwhile.
+
+A provider that answers faster than the peer reads is paused, not buffered. Pending responses that follow each other
+closely leave together, yet none waits for the provider: the selector sends them as soon as it gets a turn. A peer that
+lets us wait in the middle of a message is given `Limits.message_timeout` for it, and more only for bytes that come.
 """
 
 from __future__ import annotations
@@ -15,18 +19,20 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dicomcore.errors import AssociationAborted, RemoteProtocolError
+from dicomcore.errors import AssociationAborted, DicomError, RemoteProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.connection import Connection
 from dicomcore.net.effects import Effects
 from dicomcore.net.operations import Operation
 from dicomcore.net.poller import Facilities, Poller
+from dicomcore.net.tls_socket import Wire
 from dicomcore.services.base import Router
 from dicomcore.ul import Association, AssociationRequested, Event, ReleaseRequested, ReleaseResponse
 
 __all__ = ["ServedConnection"]
 
 PARTING = 2.0  # seconds that a peer is given to close after our last PDU
+BATCH = 32 * 1024  # bytes of Pending responses that may leave together
 
 log = logging.getLogger("dicomcore.net")
 
@@ -36,7 +42,7 @@ class ServedConnection(Connection):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Wire,
         core: Association,
         limits: Limits,
         facilities: Facilities,
@@ -49,7 +55,7 @@ class ServedConnection(Connection):
         decide: Callable[[ServedConnection, AssociationRequested], None],
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock)
+        super().__init__(sock, core, limits, facilities, router, self.lock, put_off=self._put_off)
         self.peer = self.operations.peer = peer
         self.lent = False  # a worker has the reading, or is about to; else the selector
         self.performers = 0  # workers that run a provider while others have the reading
@@ -62,6 +68,11 @@ class ServedConnection(Connection):
         self._submit = submit
         self._decide = decide
         self._release_due = False
+        self._write_watched = False  # the selector sends what is queued
+        self._waiting_since: float | None = None  # for the rest of a message, in the selector
+        self._waited = 0.0  # for the rest of this message
+        self._message = -1  # which one: how many had begun
+        self._arrived = 0  # bytes that had arrived then
 
     # what arrives
 
@@ -70,20 +81,22 @@ class ServedConnection(Connection):
             case AssociationRequested():
                 self._decide(self, event)
             case ReleaseRequested():
-                if self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
+                if self.core.quirks.drop_pending and self.busy:
+                    self.core.request(ReleaseResponse())
+                    self.end(AssociationAborted("the peer released the association and wants no more responses"))
+                elif self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
                     self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
-                    return
-                self._release_due = True
-                self._release_if_done()
+                else:
+                    self._release_due = True
+                    self._release_if_done()
             case _:
                 super().upper(event)
 
     def _release_if_done(self) -> None:
-        with self.lock:
-            if self._release_due and self.operations.idle and self.over is None:
-                self._release_due = False
-                self.core.request(ReleaseResponse())
-                self._digest()
+        if self._release_due and self.operations.idle and self.over is None:
+            self._release_due = False
+            self.core.request(ReleaseResponse())
+            self._digest()
 
     @property
     def runnable(self) -> bool:
@@ -107,10 +120,20 @@ class ServedConnection(Connection):
         with self.lock:
             return super().flush()
 
+    def end(self, reason: DicomError) -> None:
+        with self.lock:
+            super().end(reason)
+
     @property
     def finished(self) -> bool:
         """All is said; the socket is to be closed."""
         return self.core.close_transport and (self._deaf or self.outbox.empty)
+
+    def _peer_closed(self) -> None:
+        super()._peer_closed()
+        if self._tls is not None and self._tls.refused and not self.parting:
+            self.ended = False
+            self.part()  # a reset would drop the alert that tells the peer why
 
     def part(self) -> None:
         """Close our direction. Closing both with bytes unread would make the system drop our last PDU with a reset."""
@@ -129,17 +152,87 @@ class ServedConnection(Connection):
         except OSError:
             self.ended = True
 
+    # how long the peer may take
+
+    @property
+    def midway(self) -> bool:
+        """A message, or another PDU, has arrived in part."""
+        return self.core.receiving or self.exchange.receiving
+
     def plan_deadline(self, now: float) -> None:
         """When the peer has been silent for too long: mid-message sooner than between messages."""
+        limits = self.limits
+        self._waiting_since = None
         if self.parting:
             self.deadline = min(self.deadline, now + PARTING)
         elif self.core.deadline is not None:
             self.core.tick(now)  # starts a timer that is new
             self.deadline = self.core.deadline
+        elif self.midway:
+            self._waiting_since = now
+            self.deadline = now + max(0.0, min(limits.network_timeout, self._time_left()))
+        elif self.operations.asking and self.outbox.empty:
+            self.deadline = now + limits.dimse_timeout
         elif not self.outbox.empty or self.busy:
-            self.deadline = now + self.limits.network_timeout
+            self.deadline = now + limits.network_timeout
         else:
-            self.deadline = now + self.limits.idle_timeout
+            self.deadline = now + limits.idle_timeout
+
+    def waited(self, now: float) -> None:
+        """The selector's wait for the peer is over."""
+        if self._waiting_since is not None:
+            self._time_left(now - self._waiting_since)
+            self._waiting_since = None
+
+    def dawdles(self, seconds: float) -> bool:
+        """So long we waited for the rest of a message: whether that is too long by now. Our own time does not count."""
+        return self._time_left(seconds) <= 0
+
+    def _time_left(self, waited: float = 0.0) -> float:
+        """Seconds that the peer may still let us wait for this message, unless it sends."""
+        if self._message != (begun := self.exchange.message_count):
+            self._message, self._arrived, self._waited = begun, self.received_length, 0.0
+        self._waited += waited
+        limits = self.limits
+        return limits.message_timeout + (self.received_length - self._arrived) / limits.message_rate - self._waited
+
+    # who reads; all with the lock held
+
+    def watch(self) -> None:
+        """Give the reading to the selector, which also sends what is queued."""
+        self.lent = False
+        self._write_watched = not self.outbox.empty
+        if self.parting:
+            self._poller.arm(self.fd, read=True, write=self._write_watched)
+        elif self.pending:
+            self._poller.report(self.fd)
+        else:
+            read, write = self.needs(read=self.wants_read, write=self._write_watched)
+            self._poller.arm(self.fd, read=read, write=write)
+
+    def try_rest(self) -> bool:
+        """Whether nothing can go on, and the reading may be given up; what was held back until then is done."""
+        if self.runnable:
+            return False
+        self._release_if_done()
+        return True
+
+    def _watch_writing(self) -> bool:
+        """Have the selector send what is queued. False when it has not got the reading."""
+        if self.lent or not self.performers:
+            return False
+        if not self._write_watched:
+            self.watch()
+        return True
+
+    def _put_off(self) -> bool:
+        return self.core.queued_length < BATCH and self._watch_writing()
+
+    def _has_room(self) -> bool:
+        room = super()._has_room()
+        if not self.outbox.empty:
+            self._watch_writing()
+        return room
 
     # what is to be done with it: on a worker
 
@@ -151,15 +244,22 @@ class ServedConnection(Connection):
                 self._run(self.orphans.pop())
             if self.over is not None:
                 break
-            operation = operations.next(room=self.outbox.empty)
+            try:
+                operation = operations.next(room=self.outbox.empty)
+            except DicomError as error:
+                log.warning("%r is aborted: %s", operations.calling_ae, error)
+                with self.lock:
+                    self.abort(error)
+                continue
             if operation is None:
                 break
-            if operation.prompt or operation.body_open or operation.answered:
+            if operation.prompt or operation.body_open:
                 self._run(operation)
             elif not self._run_watched(operation):
                 return False
-        if operations.idle:
-            self._release_if_done()
+        if self._release_due:
+            with self.lock:
+                self._release_if_done()
         return True
 
     def _run(self, operation: Operation) -> None:
@@ -173,8 +273,8 @@ class ServedConnection(Connection):
             with self.lock:
                 self.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
             advance(operation)
-        if operation.over:
-            effects.close(operation)
+        if operation.over and operation.channels:
+            effects.close(operation, abort=operation.failed or self.over is not None)
 
     def _run_watched(self, operation: Operation) -> bool:
         """The same while others read, so that a cancel, an abort and further requests are noticed meanwhile.
@@ -182,21 +282,17 @@ class ServedConnection(Connection):
         True when the reading is this worker's again.
         """
         with self.lock:
-            lends = not self.inbox or self.operations.can_go_on(room=False)
-            if lends:
-                self.performers += 1
-                if self.inbox:
-                    self._submit(self)  # further requests, which the window allows
-                else:
-                    self.lent = False
-                    self._poller.arm(self.fd, read=self.core.wants_read, write=not self.outbox.empty)
+            self.performers += 1
+            if self.runnable:
+                self._submit(self)  # further requests, which the window allows
+            else:
+                self.watch()
         try:
             self._run(operation)
         finally:
-            if lends:
-                with self.lock:
-                    self.performers -= 1
-                    if mine := not self.lent:
-                        self.lent = True
-                        self._poller.disarm(self.fd)
-        return not lends or mine
+            with self.lock:
+                self.performers -= 1
+                if mine := not self.lent:
+                    self.lent = True
+                    self._poller.disarm(self.fd)
+        return mine

@@ -3,9 +3,13 @@
 The selector thread owns the listening sockets, the associations that are being agreed and the idle ones; these cost a
 descriptor and a timer. An association with work is lent to a worker, which serves it until nothing more comes,
 lingers a little, and gives it back; no worker ever waits for a slow peer for longer than that. Bounds: handshakes end
-within ARTIM (PS3.8 9.1.5), associations beyond `Limits.association_count` are refused with "local limit exceeded"
-(PS3.8 Table 9-21), and when connections that are no associations yet pile up, no more are accepted until some have
-ended. Of long requests, which cost what they are long, only a few are taken in at a time.
+within ARTIM (PS3.8 9.1.5), associations beyond `Limits.association_count`, or `peer_association_count` from one
+address, are refused with "local limit exceeded" (PS3.8 Table 9-21), connections that come faster than
+`connection_rate` are closed at once, and when connections that are no associations yet pile up, no more are accepted
+until some have ended. Of long requests, which cost what they are long, only a few are taken in at a time.
+
+``authorize(event)``, of the caller, is asked on a worker about each request that negotiation would accept, while the
+core waits in Sta3 under its deadline; see `ul.decision` for what it may answer. An exception of it rejects.
 """
 
 from __future__ import annotations
@@ -17,19 +21,24 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
+from inspect import iscoroutinefunction
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dicomcore.errors import AssociationAborted, PeerTimeout
+from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
+from dicomcore.net.admission import Admission
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
+from dicomcore.net.tls import SecuritySettings
+from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import listen, tune
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
-from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Reject, State
+from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Decision, Reject, State, decision
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,16 +71,24 @@ class Server:
         limits: Limits,
         facilities: Facilities,
         associate: Callable[..., BlockingChannel],
+        authorize: Callable[[AssociationRequested], Any] | None = None,
+        security: SecuritySettings | None = None,
     ) -> None:
+        if iscoroutinefunction(authorize):
+            raise LocalProtocolError(f"{authorize!r} is a coroutine function", hint="these are for dicomcore.aio")
         self._router = Router(services)
-        self._effects = Effects(associate)
+        self._effects = Effects(associate, self._later)
+        self._authorize = authorize
         self._acceptance = acceptance
+        self._security = security
         self._limits = limits
         self._facilities = facilities
         self._connections: dict[int, ServedConnection] = {}
-        self._established = 0
+        self._admission = Admission(limits, monotonic())
+        self._flooded = False  # the last connection came too fast
         self._long: set[int] = set()  # descriptors of those whose requests are long
         self._timers: list[tuple[float, int, ServedConnection]] = []
+        self._deferred: list[tuple[float, int, Callable[[], Any]]] = []  # works of `At`
         self._mailbox: deque[Callable[[], None]] = deque()
         self._serial = count()
         self._accepting = True
@@ -84,7 +101,7 @@ class Server:
             for sock in listeners:
                 undo.callback(sock.close)
             self._listeners = {sock.fileno(): sock for sock in listeners}
-            self._pool = WorkerPool(self._serve, workers, "dicomcore-worker", facilities)
+            self._pool = WorkerPool(self._labour, workers, "dicomcore-worker", facilities)
             undo.callback(self._pool.close, 1.0)
             self._poller = open_poller(facilities)
             undo.callback(self._poller.close)
@@ -101,7 +118,7 @@ class Server:
     @property
     def association_count(self) -> int:
         """Associations that stand now."""
-        return self._established
+        return self._admission.association_count
 
     @property
     def connection_count(self) -> int:
@@ -163,6 +180,8 @@ class Server:
                 self._kill(connection)
             self._stop_listening()
             self._closed.set()
+            while self._mailbox:  # of workers that did not see that in time
+                self._mailbox.popleft()()
 
     def _guarded(self, action: Callable[[ServedConnection], None], connection: ServedConnection) -> None:
         """What goes wrong with one connection ends that one only."""
@@ -174,7 +193,7 @@ class Server:
 
     def _patience(self) -> float | None:
         """Seconds until the next timer."""
-        due = min(self._resting, self._closing, self._timers[0][0] if self._timers else NEVER)
+        due = min(self._resting, self._closing, *(heap[0][0] for heap in (self._timers, self._deferred) if heap))
         return None if due == NEVER else max(0.0, due - monotonic())
 
     def _accept(self, listener: socket.socket) -> None:
@@ -204,15 +223,27 @@ class Server:
         for fd in self._listeners:
             self._poller.arm(fd, read=True, write=False)
 
-    def _welcome(self, sock: socket.socket, peer: object) -> None:
+    def _welcome(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        now = monotonic()
+        if not self._admission.connect(peer[0], now):
+            if not self._flooded:
+                log.warning("too many connections at a time or a second, the last from %s: they are closed", peer[0])
+            self._flooded = True
+            sock.close()
+            return
+        self._flooded = False
+        wire: Wire = sock
         try:
             tune(sock)
+            if self._security is not None:
+                wire = TLSSocket(sock, self._security, server_side=True, peer=peer)
         except OSError:
             sock.close()
+            self._admission.leave(peer[0], associated=False)
             return
         core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
         connection = ServedConnection(
-            sock,
+            wire,
             core,
             self._limits,
             self._facilities,
@@ -224,33 +255,62 @@ class Server:
             decide=self._decide,
         )
         self._connections[connection.fd] = connection
-        core.tick(monotonic())
+        core.tick(now)
         core.connected()
         self._guarded(self._settle, connection)
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
-        """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing."""
-        if connection.core.state is not State.Sta3:
-            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
-        request, proposal = event.request, event.proposal
+        """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
+        request, refusal = event.request, event.proposal.reject
         operations = connection.operations
         operations.calling_ae, operations.called_ae = request.calling_ae, request.called_ae
-        if self._closing < NEVER or self._established >= self._limits.association_count:
-            connection.core.request(LOCAL_LIMIT)
-        elif proposal.reject is not None:
-            refusal = proposal.reject
-            connection.core.request(Reject(refusal.result, refusal.source, refusal.reason))
+        if refusal is not None:
+            self._answer(connection, Reject(refusal.result, refusal.source, refusal.reason))
+        elif self._authorize is None:
+            self._answer(connection, Accept())
         else:
-            connection.core.request(Accept())
-            connection.established = True
-            self._established += 1
+            self._pool.submit(partial(self._judge, connection, event, self._authorize))
+
+    def _judge(
+        self, connection: ServedConnection, event: AssociationRequested, authorize: Callable[[Any], Any]
+    ) -> None:
+        """Ask the caller; on a worker."""
+        if connection.core.state is not State.Sta3:
+            return  # the peer has left, or its time is over
+        try:
+            answer = decision(authorize(event))
+        except LocalProtocolError as error:
+            log.error("an association from %r is refused: %s", event.request.calling_ae, error)
+            answer = Reject(1, 1, 1)
+        except Exception:
+            log.exception("whether to accept %r could not be decided", event.request.calling_ae)
+            answer = Reject(2, 2, 1)
+        self._post(lambda: self._guarded(partial(self._judged, answer=answer), connection))
+
+    def _judged(self, connection: ServedConnection, answer: Decision) -> None:
+        if self._connections.get(connection.fd) is connection:
+            self._answer(connection, answer)
+            self._settle(connection)
+
+    def _answer(self, connection: ServedConnection, answer: Decision) -> None:
+        """Accept or reject, unless the house is full or closing."""
+        core = connection.core
+        if core.state is not State.Sta3:
+            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
+        accepted = isinstance(answer, Accept)
+        if accepted and (self._closing < NEVER or not self._admission.associate(connection.peer[0])):
+            accepted, answer = False, LOCAL_LIMIT
+        connection.established = accepted
+        try:
+            core.request(answer)
+        except DicomError as error:  # an answer of the caller that does not fit the request
+            log.error("an association from %r is refused: %s", connection.operations.calling_ae, error)
+            accepted = False
+            core.request(Reject(1, 1, 1))
+        if accepted:
             self._long.discard(connection.fd)
-        log.info(
-            "association from %r (%s): %s",
-            request.calling_ae,
-            connection.peer,
-            "accepted" if connection.established else "refused",
-        )
+        told = "accepted" if accepted else "refused"
+        log.info("association from %r (%s): %s", connection.operations.calling_ae, connection.peer, told)
 
     def _attend(self, connection: ServedConnection) -> None:
         """A socket is ready: read one block, and find out who is to go on."""
@@ -261,7 +321,9 @@ class Server:
                 connection.drain()
                 self._settle(connection)
                 return
-            connection.core.tick(monotonic())
+            now = monotonic()
+            connection.waited(now)
+            connection.core.tick(now)
             connection.pull()
             if connection.performers:
                 self._attend_performing(connection)
@@ -276,12 +338,11 @@ class Server:
 
     def _attend_performing(self, connection: ServedConnection) -> None:
         """Workers run providers, which now know if the peer is gone or cancels. With its lock held."""
-        written = connection.flush()
+        connection.flush()
         if connection.runnable:
-            connection.lent = True
-            self._pool.submit(connection)
-        elif connection.over is None and not connection.inbox:
-            self._poller.arm(connection.fd, read=connection.core.wants_read, write=not written)
+            self._lend(connection)
+        elif connection.over is None:
+            connection.watch()
 
     def _settle(self, connection: ServedConnection) -> None:
         """Write, then lend, close or watch. Only for connections that no worker has."""
@@ -290,29 +351,36 @@ class Server:
                 if not connection.lent:
                     self._attend_performing(connection)
             return
-        written = connection.flush()
+        connection.flush()
+        if connection.runnable:
+            self._lend(connection)
+            return
         if connection.finished and not connection.parting:
             connection.part()
         if connection.ended:
             self._drop(connection)
             return
-        if connection.runnable:
-            connection.lent = True
-            self._pool.submit(connection)
-            return
-        connection.core.release_memory()
+        self._rest(connection)
+        self._schedule(connection)
+        connection.watch()
+
+    def _lend(self, connection: ServedConnection) -> None:
+        connection.lent = True
+        self._pool.submit(connection)
+
+    def _rest(self, connection: ServedConnection) -> None:
+        """Nothing goes on: it is to cost little, and not for ever."""
+        if not connection.inbox:
+            connection.core.release_memory()
         connection.outbox.release_memory()
         connection.plan_deadline(monotonic())
-        self._schedule(connection)
-        self._poller.arm(connection.fd, read=connection.parting or connection.core.wants_read, write=not written)
 
     def _drop(self, connection: ServedConnection) -> None:
         """Close a connection that no worker has."""
         if self._connections.pop(connection.fd, None) is None:
             return
         self._long.discard(connection.fd)
-        if connection.established:
-            self._established -= 1
+        self._admission.leave(connection.peer[0], associated=connection.established)
         self._poller.forget(connection.fd)
         connection.close()
         if not self._accepting and self._resting == NEVER:
@@ -328,6 +396,8 @@ class Server:
     def _expire(self, now: float) -> None:
         if now >= self._resting:
             self._accept_again()
+        while self._deferred and self._deferred[0][0] <= now:
+            self._pool.submit(partial(self._effects.run, heapq.heappop(self._deferred)[2]))
         timers = self._timers
         while timers and timers[0][0] <= now:
             moment, _, connection = heapq.heappop(timers)
@@ -350,6 +420,7 @@ class Server:
         if connection.parting:
             self._drop(connection)
             return
+        connection.waited(monotonic())
         connection.tick()
         if not connection.core.close_transport:
             if connection.over is not None:
@@ -358,12 +429,20 @@ class Server:
             connection.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
         self._settle(connection)
 
+    def _later(self, delay: float, work: Callable[[], Any]) -> None:
+        """Have a work of `At` done in a while. From a worker."""
+        if len(self._deferred) >= self._limits.deferred_count:
+            raise LimitExceeded("too much work is put off already, Limits.deferred_count", answer=0xA700)
+        row = monotonic() + delay, next(self._serial), work
+        self._post(lambda: None if self._closing < NEVER else heapq.heappush(self._deferred, row))
+
     # closing
 
     def _begin_closing(self, grace: float) -> None:
         until = monotonic() + grace
         self._closing = min(self._closing, until)
         self._stop_listening()
+        self._deferred.clear()
         for connection in list(self._connections.values()):
             if not connection.lent and not connection.busy:
                 self._kill(connection)
@@ -382,17 +461,31 @@ class Server:
                 if connection.over is None:
                     connection.abort(AssociationAborted("the server closes", answer=(0, 0)))
                 connection.flush()
+                connection.ended = True
             with suppress(OSError):  # the peer was faster
                 connection.sock.shutdown(socket.SHUT_RDWR)  # a worker that has it sees the end of the connection
+            channels = [channel for each in list(connection.operations.running.values()) for channel in each.channels]
+            if not (connection.lent or connection.performers) and connection.orphans:
+                self._lend(connection)  # their providers are to be closed
         if not (connection.lent or connection.performers):
             self._drop(connection)
+        for channel in channels:
+            channel.abort()
 
     # a worker
 
-    def _serve(self, connection: ServedConnection, worker: Worker[ServedConnection]) -> None:
+    def _labour(self, item: ServedConnection | Callable[[], Any], worker: Worker[Any]) -> None:
+        if isinstance(item, ServedConnection):
+            self._serve(item, worker)
+            return
+        try:
+            item()
+        except BaseException:  # also SystemExit: it ends that work, not the worker
+            log.exception("a work of the server failed")
+
+    def _serve(self, connection: ServedConnection, worker: Worker[Any]) -> None:
         """Serve one association until it has nothing more to do. Nothing here waits longer than LINGER for the peer."""
         pool = self._pool
-        core = connection.core
         began = monotonic()
         try:
             while True:
@@ -408,15 +501,16 @@ class Server:
                 if pool.crowded and monotonic() - began > SLICE:
                     pool.submit(connection)
                     return
-                if connection.short and not connection.exchange.receiving:
-                    # Between messages nothing is there yet: to wait first saves a read in vain.
-                    if worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
-                        connection.pull(through=True)
-                        continue
-                    break
-                if connection.pull(through=True):
+                midway = connection.exchange.receiving
+                if (midway or not connection.short) and connection.pull(through=True):
                     continue
-                if not worker.linger(connection.fd, read=core.wants_read, write=not written, timeout=LINGER):
+                # Between messages nothing is there yet: to wait first saves a read in vain.
+                asked = monotonic() if midway else 0.0
+                ready = connection.wait(worker.linger, written=written, timeout=LINGER)
+                if midway and connection.dawdles(monotonic() - asked):
+                    connection.abort(PeerTimeout("the peer takes too long over a message", answer=(0, 0)))
+                    break
+                if not ready:
                     break
                 connection.pull(through=True)
         except BaseException as error:  # also SystemExit of a provider: the association is to be given back
@@ -427,20 +521,21 @@ class Server:
     def _give_back(self, connection: ServedConnection) -> None:
         """To the selector; it is woken only if the connection ended or its timer has to be moved forward."""
         with connection.lock:
+            if not connection.try_rest():
+                self._pool.submit(connection)
+                return
+            if connection.over is None and connection.performers:
+                connection.watch()
+                return
             if connection.over is None and self._closing == NEVER:
-                connection.core.release_memory()
-                connection.outbox.release_memory()
-                connection.plan_deadline(monotonic())
+                self._rest(connection)
                 if connection.deadline >= connection.timer_at:
-                    connection.lent = False
-                    written = connection.outbox.empty
-                    self._poller.arm(connection.fd, read=connection.core.wants_read, write=not written)
+                    connection.watch()
                     return
             connection.lent = False
+        self._post(lambda: self._guarded(self._returned, connection))
         if self._closed.is_set():
             connection.close()  # its provider was stuck until long after the server had closed
-        else:
-            self._post(lambda: self._guarded(self._returned, connection))
 
     def _returned(self, connection: ServedConnection) -> None:
         if connection.lent or connection.performers or self._connections.get(connection.fd) is not connection:

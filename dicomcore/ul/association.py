@@ -49,11 +49,25 @@ from .primitives import (
     ReleaseResponse,
 )
 from .quirks import Quirks, mend
+from .trace import Observer, Tracer
 
 __all__ = ["Association"]
 
 _ENDS: Final = frozenset({"AA-1", "AA-7", "AA-8"})  # the answer is an abort, whatever the PDU contains
 _ARTIM: Final = "artim"
+
+_ENDINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {  # what an action makes of the association, for who observes it
+        "AR-3": "released",
+        "AR-4": "released",
+        "AE-4": "rejected",
+        "AE-8": "rejected",
+        "AA-1": "aborted",
+        "AA-8": "aborted",
+        "AA-3": "aborted by peer",
+        "AA-4": "lost",
+    }
+)
 
 _LOCAL_TIMERS: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
     {  # beyond PS3.8, which knows only ARTIM: how long a peer or a caller may leave an association undecided
@@ -89,6 +103,9 @@ class Association:
         self.asked: AssociateRQ | None = None  # the A-ASSOCIATE-RQ, of either side
         self.proposal: Proposal | None = None
         self.close_transport = False
+        self.received_length = 0  # bytes, in all
+        self.observer: Observer | None = None
+        self.tracer: Tracer | None = None
         self._send_length = max_pdu_length or limits.pdu_length
         self._state = State.Sta1
         self._events: list[Any] = []
@@ -122,6 +139,11 @@ class Association:
         return self._state not in (State.Sta1, State.Sta4) and not self._events
 
     @property
+    def sent_length(self) -> int:
+        """Bytes handed out, in all."""
+        return self._outbound.sent_length
+
+    @property
     def queued_length(self) -> int:
         """Bytes given to send and not yet handed out."""
         return self._outbound.length
@@ -130,6 +152,11 @@ class Association:
     def held_length(self) -> int:
         """Bytes of the receive block."""
         return self._inbound.held_length
+
+    @property
+    def receiving(self) -> bool:
+        """A PDU, a command or a data set has arrived in part."""
+        return self._inbound.midway
 
     @property
     def deadline(self) -> float | None:
@@ -161,6 +188,9 @@ class Association:
         inbound = self._inbound
         if not 0 <= count <= inbound.room:
             raise LocalProtocolError(f"{count} bytes received where {inbound.room} were lent")
+        self.received_length += count
+        if self.tracer is not None:
+            self.tracer.received(inbound.arrived(count))
         inbound.received(count)
         if self._state is State.Sta7 and count:
             self._deadline = None  # the peer still sends: its time to answer starts anew
@@ -178,12 +208,13 @@ class Association:
 
     def try_path(self) -> Path | None:
         """For a driver that moves the rest of a data set itself (Sta6, Sta7): where it is; None when that cannot be."""
-        if self._state not in DATA_STATES or self._deaf or self._events:
+        if self._state not in DATA_STATES or self._deaf or self._events or self.tracer is not None:
             return None
         return self._inbound.try_path(self.limits.received_pdu_length)
 
     def passed(self, received: int, held: int, state: tuple[int, int, int, bool], over: bool) -> None:
         """What became of the path: as `Inbound.passed`. The driver reports the end of a data set itself."""
+        self.received_length += received
         self._inbound.passed(received, held, state, over)
         if self._state is State.Sta7 and received:
             self._deadline = None
@@ -246,7 +277,10 @@ class Association:
     def segments(self, max_bytes: int = 1 << 20, max_count: int = 1024) -> list[Segment]:
         """Whole PDUs to send, in order, as header and slice by turns: at least one when ``wants_write``, at most
         ``max_count`` segments, and no further one once ``max_bytes`` are reached. The driver owns what it got."""
-        return self._outbound.segments(max_bytes, max_count)
+        segments = self._outbound.segments(max_bytes, max_count)
+        if self.tracer is not None:
+            self.tracer.sent(segments)
+        return segments
 
     # --- motion -----------------------------------------------------------------------------------------------------
 
@@ -258,12 +292,17 @@ class Association:
 
     def _fire(self, event: Evt, argument: Any = None) -> None:
         """The one place where the state changes: look up the cell, run its action, perform the effects."""
-        effects, state = ACTIONS[self._check(event)](self, argument)
+        action = self._check(event)
+        effects, state = ACTIONS[action](self, argument)
         if state is not self._state:
             self._state = state
             self._start_timer(_LOCAL_TIMERS[state][0] if state in _LOCAL_TIMERS else "")
         for effect in effects:
             self._perform(effect)
+        if self.observer is not None:
+            how = _ENDINGS.get(action) or ("rejected" if isinstance(argument, AssociateRJ) else None)  # AE-6
+            if how is not None:
+                self.observer.over(how, argument)
         if self._responds and state is State.Sta12:
             self._responds = False
             self._fire(Evt.Evt14)
@@ -303,6 +342,8 @@ class Association:
         length = min(negotiated.send_length or self._send_length, self._send_length)
         self._outbound.fragment_length = max(length - 6, 2) & ~1  # fragments are even (PS3.8 E.2)
         self._inbound.allow(LARGE)
+        if self.observer is not None:
+            self.observer.agreed(negotiated)
 
     def _accept(self, accept: Accept) -> None:
         self._check(Evt.Evt7)

@@ -85,6 +85,11 @@ class Inbound:
         """Bytes that the last `lend` made room for."""
         return len(self._block) - self.stop
 
+    @property
+    def midway(self) -> bool:
+        """A PDU, or a command or data set, has arrived in part."""
+        return self._run is not None or self.pdu_rest > 0 or self._skip > 0 or self.start < self.stop
+
     def allow(self, largest: int) -> None:
         """From now on the block may grow to this size when it is filled; 0 = it stays small."""
         self._largest = max(largest, self._small)
@@ -117,6 +122,10 @@ class Inbound:
             self.offset += self.start
             self.start, self.stop = 0, residue
         return self._view[self.stop :]
+
+    def arrived(self, count: int) -> memoryview:
+        """So many bytes of what was lent, which `received` is told of next."""
+        return self._view[self.stop : self.stop + count]
 
     def received(self, count: int) -> None:
         """The driver put this many bytes into what was lent."""
