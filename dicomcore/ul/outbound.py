@@ -70,13 +70,14 @@ class _Run:
 class Outbound:
     """The queue of one association: whole PDUs and payloads, in order, payloads framed when they are asked for."""
 
-    __slots__ = ("_open", "fragment_length", "length", "queue")
+    __slots__ = ("_open", "fragment_length", "length", "queue", "sent_length")
 
     def __init__(self) -> None:
         self.queue: deque[bytes | _Run] = deque()  # what waits to be framed and handed out
         self._open: tuple[int, bool] | None = None  # a payload was given with last=False: its continuation is due
         self.fragment_length = 0
         self.length = 0  # bytes not handed out yet, headers of P-DATA-TF not counted
+        self.sent_length = 0  # bytes handed out, in all
 
     @property
     def is_open(self) -> bool:
@@ -144,4 +145,5 @@ class Outbound:
                 queue.popleft()
             entry.position = position
             self.length -= position - start
+        self.sent_length += total
         return segments

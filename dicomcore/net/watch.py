@@ -1,0 +1,573 @@
+"""Watching associations: counters, log records that name theirs, and events for a hook of the caller.
+
+A `Watch` belongs to one association, whatever drives it: the state machine tells it what becomes of the association,
+the exchange which commands come and go, `Operations` when a provider begins. A `ServerWatch` makes those of a server
+and adds them up when it is read. Counting takes no lock and about a microsecond an operation.
+
+Loggers: ``dicomcore.net`` (a line at info when an association begins, is refused, ends), ``dicomcore.services``
+(providers that fail), ``dicomcore.dimse`` (commands, at debug), ``dicomcore.ul`` (PDUs, at debug). Each record has an
+attribute ``association``, unique in the process, empty where there is none. Whether debug is wanted is asked once for
+each association, when it is connected. No record at info or above has a value out of a data set.
+
+A hook hears of events in their order, one at a time, with no lock held: on a worker of a server or of an event loop,
+between the calls of a blocking association. What it raises is logged, and that is all. One that is too slow misses
+events; `Metrics.events_dropped` counts them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, MutableMapping
+from inspect import iscoroutinefunction
+from itertools import count
+from time import monotonic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomcore.dimse.command import MESSAGES, Command, CommandField
+from dicomcore.dimse.exchange import Exchange
+from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.net.events import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionClosed,
+    ConnectionOpened,
+    ConnectionRefused,
+    Event,
+    OperationEnded,
+    OperationStarted,
+)
+from dicomcore.net.metrics import CATEGORIES, Metrics, Row
+from dicomcore.ul import AssociateRJ, Association, Negotiated, Tracer
+from dicomcore.vocab.status import category, describe
+
+if TYPE_CHECKING:
+    from dicomcore.net.operations import Operation
+
+__all__ = ["Hooks", "Log", "ServerWatch", "Watch"]
+
+RESPONSE: Final = 0x8000  # of the command fields
+STORED: Final = 0x8001  # C-STORE-RSP
+ROOM: Final = 10_000  # events that may wait for a slow hook
+
+_KINDS: Final = MappingProxyType({name: index for index, name in enumerate(CATEGORIES)})
+_SUCCESS, _WARNING, *_, _PENDING = range(len(CATEGORIES))
+
+_net: Final = logging.getLogger("dicomcore.net")
+_dimse: Final = logging.getLogger("dicomcore.dimse")
+_ul: Final = logging.getLogger("dicomcore.ul")
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """The logger of a layer. Give ``extra=watch.extra`` where the association is known."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(logging.getLogger(f"dicomcore.{layer}"), {"association": ""})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs.setdefault("extra", self.extra)
+        return msg, kwargs
+
+
+class Hooks:
+    """A caller's function, and the events that it has not heard of.
+
+    ``run(work)`` has a thread do it; without one, who drives the association calls `deliver` where that is safe.
+    """
+
+    def __init__(self, on_event: Callable[[Event], object], run: Callable[[Callable[[], None]], object] | None = None):
+        if iscoroutinefunction(on_event):
+            raise LocalProtocolError(f"{on_event!r} is a coroutine function", hint="a hook is a plain function")
+        self.dropped = 0
+        self._on_event = on_event
+        self._run = run
+        self._events: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._busy = False  # some thread delivers, or is about to
+
+    def put(self, event: Event) -> None:
+        """From any thread, with any lock held."""
+        with self._lock:
+            if len(self._events) >= ROOM:
+                self.dropped += 1
+                return
+            self._events.append(event)
+            if self._run is None or self._busy:
+                return
+            self._busy = True
+        self._run(self._deliver)
+
+    def deliver(self) -> None:
+        """Deliver what waits, here and now, unless another thread, or a caller of ours, is at it."""
+        with self._lock:
+            if self._busy or not self._events:
+                return
+            self._busy = True
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while True:
+            with self._lock:
+                if not self._events:
+                    self._busy = False
+                    return
+                event = self._events.popleft()
+            try:
+                self._on_event(event)
+            except Exception:
+                extra = {"association": event.association}
+                _net.exception("a hook failed for %s", type(event).__name__, extra=extra)
+            except BaseException:
+                with self._lock:
+                    self._busy = False
+                raise
+
+
+class Tally:
+    """Counters, changed in place."""
+
+    __slots__ = (
+        "accepted",
+        "asked",
+        "ended",
+        "failed",
+        "opened",
+        "performed",
+        "received_bytes",
+        "received_objects",
+        "refused",
+        "rejected",
+        "sent_bytes",
+        "sent_objects",
+    )
+
+    def __init__(self) -> None:
+        self.opened = self.refused = self.accepted = self.failed = 0
+        self.received_bytes = self.sent_bytes = self.received_objects = self.sent_objects = 0
+        self.rejected: dict[str, int] = {}
+        self.ended: dict[str, int] = {}
+        self.performed: dict[int, Row] = {}  # by the command field of the request
+        self.asked: dict[int, Row] = {}
+
+    def add(self, other: Tally) -> None:
+        for name in ("opened", "refused", "accepted", "failed", "received_objects", "sent_objects"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.received_bytes += other.received_bytes
+        self.sent_bytes += other.sent_bytes
+        for mine, its in ((self.rejected, other.rejected), (self.ended, other.ended)):
+            for key, number in its.copy().items():
+                mine[key] = mine.get(key, 0) + number
+        for rows, more in ((self.performed, other.performed), (self.asked, other.asked)):
+            for field, row in more.copy().items():
+                rows.setdefault(field, Row()).add(row)
+
+    def metrics(self, **now: Any) -> Metrics:
+        """A frozen copy; ``now``: what is no counter."""
+        rows = [("provider", field, row) for field, row in sorted(self.performed.copy().items())]
+        rows += [("user", field, row) for field, row in sorted(self.asked.copy().items())]
+        return Metrics(
+            received_bytes=self.received_bytes,
+            sent_bytes=self.sent_bytes,
+            received_objects=self.received_objects,
+            sent_objects=self.sent_objects,
+            connections_opened=self.opened,
+            connections_refused=self.refused,
+            associations_accepted=self.accepted,
+            associations_rejected=MappingProxyType(self.rejected.copy()),
+            associations_ended=MappingProxyType(self.ended.copy()),
+            associations_failed=self.failed,
+            operations=tuple(row.value(role, _service(field)) for role, field, row in rows),
+            **now,
+        )
+
+
+class Watch:
+    """What happens on one association. ``extra`` is for log records about it."""
+
+    _serial = count(1)  # shared, so that no two associations of a process have the same name in its log
+
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_clock",
+        "_core",
+        "_exchange",
+        "_finished",
+        "_home",
+        "_hooks",
+        "_how",
+        "_open",
+        "_since",
+        "_tells",
+        "_why",
+        "association",
+        "extra",
+        "peer",
+        "seconds",
+        "tally",
+    )
+
+    def __init__(
+        self,
+        peer: object = "",
+        hooks: Hooks | None = None,
+        home: ServerWatch | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.association = str(next(Watch._serial))
+        self.extra = {"association": self.association}
+        self.peer = _address(peer)
+        self.seconds = 0.0  # for how long it stood
+        self.tally = Tally()
+        self._hooks = hooks
+        self._home = home
+        self._clock = clock
+        self._began = clock()
+        self._core: Association | None = None
+        self._exchange: Exchange | None = None
+        self._since: dict[int, float] = {}  # message id of a request of the peer -> when it came, then when it began
+        self._asked: dict[int, tuple[float, int]] = {}  # message id of ours -> when it left, its command field
+        self._tells = False  # each command to the log
+        self._how = ""  # the association ended
+        self._why = ""
+        self._finished = False
+        self._open = False
+        self.tally.opened = 1
+        _net.debug("connected with %s", self.peer, extra=self.extra)
+        if hooks is not None:
+            hooks.put(ConnectionOpened(self.association, self.peer))
+
+    def attach(self, core: Association, exchange: Exchange) -> None:
+        """Watch these."""
+        self._core, self._exchange = core, exchange
+        core.observer = exchange.observer = self
+        self._tells = _dimse.isEnabledFor(logging.DEBUG)
+        if _ul.isEnabledFor(logging.DEBUG):
+            core.tracer = Tracer(self.extra)
+
+    @property
+    def is_open(self) -> bool:
+        """The association stands."""
+        return self._open
+
+    @property
+    def running(self) -> int:
+        """Operations without a final response."""
+        return len(self._since) + len(self._asked)
+
+    def metrics(self) -> Metrics:
+        """How things stand."""
+        self._measure()
+        now = self._clock() - self._began if self._open else self.seconds
+        return self.tally.metrics(
+            connections_open=0 if self._finished else 1,
+            associations_open=int(self._open),
+            operations_running=self.running,
+            events_dropped=self._hooks.dropped if self._hooks is not None else 0,
+            seconds=now,
+        )
+
+    def deliver(self) -> None:
+        """No lock is held here: a hook may be called."""
+        if self._hooks is not None:
+            self._hooks.deliver()
+
+    def _measure(self) -> None:
+        if self._core is not None:
+            self.tally.received_bytes, self.tally.sent_bytes = self._core.received_length, self._core.sent_length
+
+    # the life of the association
+
+    def agreed(self, negotiated: Negotiated) -> None:
+        """The core: it stands."""
+        self._open = True
+        self._began = self._clock()
+        self.tally.accepted = 1
+        agreed, all_ = len(negotiated.contexts), len(negotiated.contexts) + len(negotiated.refused)
+        titles = f"{negotiated.calling_ae} -> {negotiated.called_ae}"
+        _net.info(
+            "association accepted: %s, peer %s, %s of %s contexts", titles, self.peer, agreed, all_, extra=self.extra
+        )
+        if self._hooks is not None:
+            calling, called = negotiated.calling_ae, negotiated.called_ae
+            self._hooks.put(AssociationAccepted(self.association, self.peer, calling, called, negotiated))
+
+    def over(self, how: str, cause: Any) -> None:
+        """The core: the association has ended, or will not be."""
+        if self._how or self._finished:
+            return
+        self._how = how
+        if isinstance(cause, AssociateRJ):
+            self._rejected(cause)
+        elif how == "released" or self._why:
+            self._end()
+
+    def ended(self, reason: DicomError) -> None:
+        """The connection: why nothing more will come. Only the first reason counts."""
+        if not self._why:
+            self._why = reason.message
+        if self._how:
+            self._end()
+
+    def closed(self) -> None:
+        """The socket is closed."""
+        if self._finished:
+            return
+        self._how = self._how or "aborted"
+        self._end()
+        self._finished = True
+        self._measure()
+        _net.debug("connection with %s closed", self.peer, extra=self.extra)
+        if self._hooks is not None:
+            self._hooks.put(ConnectionClosed(self.association, self.peer))
+        if self._home is not None:
+            self._home.closed(self)
+
+    def _titles(self) -> tuple[str, str]:
+        asked = None if self._core is None else self._core.asked
+        return (asked.calling_ae, asked.called_ae) if asked is not None else ("", "")
+
+    def _rejected(self, answer: AssociateRJ) -> None:
+        why = str(answer)
+        self._why = self._why or why
+        self.tally.rejected[why] = 1
+        calling, called = self._titles()
+        _net.info("association rejected: %s -> %s, peer %s: %s", calling, called, self.peer, why, extra=self.extra)
+        if self._hooks is not None:
+            codes = answer.result, answer.source, answer.reason
+            self._hooks.put(AssociationRejected(self.association, self.peer, calling, called, *codes, why))
+
+    def _end(self) -> None:
+        if not self._open:
+            if self._how in ("aborted", "aborted by peer", "lost") and not self.tally.failed:
+                self._fail()
+            return
+        self._open = False
+        self.seconds = self._clock() - self._began
+        self.tally.ended[self._how] = 1
+        self._measure()
+        if _net.isEnabledFor(logging.INFO):
+            self._tell_end()
+        for message_id, (_, field) in list(self._asked.items()):
+            self._ended(message_id, field, "user", None, 0.0)
+        self._asked.clear()
+        if self._hooks is not None:
+            calling, called = self._titles()
+            self._hooks.put(
+                AssociationEnded(self.association, self.peer, calling, called, self._how, self._why, self.metrics())
+            )
+
+    def _fail(self) -> None:
+        """It never stood, and was not rejected. Somebody who connects and leaves is nothing to talk about."""
+        calling, called = self._titles()
+        if calling or called:
+            self.tally.failed = 1
+        level = logging.DEBUG if self._how == "lost" or not self._why or not self._received() else logging.INFO
+        _net.log(level, "no association with %s: %s", self.peer, self._why or self._how, extra=self.extra)
+
+    def _received(self) -> bool:
+        return self._core is not None and self._core.received_length > 0
+
+    def _tell_end(self) -> None:
+        tally = self.tally
+        completed = sum(
+            sum(row.statuses[:_PENDING]) for rows in (tally.performed, tally.asked) for row in rows.values()
+        )
+        why = f": {self._why}" if self._why and self._how != "released" else ""
+        _net.info(
+            "association %s%s; %.1f s, %s operations, %s objects in and %s out, %s bytes in and %s out",
+            self._how,
+            why,
+            self.seconds,
+            completed,
+            tally.received_objects,
+            tally.sent_objects,
+            tally.received_bytes,
+            tally.sent_bytes,
+            extra=self.extra,
+        )
+
+    # its operations: those of the peer
+
+    def requested(self, context_id: int, message_id: int, command: Command) -> None:
+        self._since[message_id] = self._clock()
+        if self._tells:
+            self._tell("<-", context_id, message_id, command)
+
+    def began(self, operation: Operation) -> None:
+        """Its provider begins."""
+        command = operation.request.command
+        message_id = command.elements["MessageID"]
+        now = self._clock()
+        field = int(command.field)
+        row = self.tally.performed.get(field)
+        if row is None:
+            row = self.tally.performed[field] = Row()
+        row.queued(now - self._since.get(message_id, now))
+        self._since[message_id] = now
+        if self._hooks is not None:
+            context = operation.request.context.abstract_syntax
+            self._hooks.put(OperationStarted(self.association, "provider", message_id, _service(field), context))
+
+    def responded(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
+        field = command.field & ~RESPONSE
+        row = self.tally.performed.get(field)
+        if row is None:
+            row = self.tally.performed[field] = Row()
+        status = command.elements["Status"]
+        kind = _SUCCESS if status == 0 else _PENDING if not final else _KINDS[category(status)]
+        row.statuses[kind] += 1
+        if final:
+            now = self._clock()
+            seconds = now - self._since.pop(message_id, now)
+            row.served(seconds)
+            if command.field == STORED and kind <= _WARNING:
+                self.tally.received_objects += 1
+            if self._hooks is not None:
+                self._ended(message_id, field, "provider", status, seconds)
+        if self._tells:
+            self._tell("->", context_id, message_id, command)
+
+    def left(self, operation: Operation) -> None:
+        """A provider that never answered is closed."""
+        command = operation.request.command
+        message_id = command.elements["MessageID"]
+        since = self._since.pop(message_id, None)
+        if since is not None:
+            self._ended(message_id, int(command.field), "provider", None, self._clock() - since)
+
+    # its operations: ours
+
+    def asked(self, context_id: int, message_id: int, command: Command) -> None:
+        field = int(command.field)
+        self._asked[message_id] = self._clock(), field
+        if self._hooks is not None:
+            context = ""
+            if self._core is not None and self._core.negotiated is not None:
+                context = self._core.negotiated.contexts[context_id].abstract_syntax
+            self._hooks.put(OperationStarted(self.association, "user", message_id, _service(field), context))
+        if self._tells:
+            self._tell("->", context_id, message_id, command)
+
+    def answered(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
+        field = command.field & ~RESPONSE
+        row = self.tally.asked.get(field)
+        if row is None:
+            row = self.tally.asked[field] = Row()
+        status = command.elements["Status"]
+        kind = _SUCCESS if status == 0 else _PENDING if not final else _KINDS[category(status)]
+        row.statuses[kind] += 1
+        if final:
+            now = self._clock()
+            seconds = now - self._asked.pop(message_id, (now, 0))[0]
+            row.served(seconds)
+            if command.field == STORED and kind <= _WARNING:
+                self.tally.sent_objects += 1
+            if self._hooks is not None:
+                self._ended(message_id, field, "user", status, seconds)
+        if self._tells:
+            self._tell("<-", context_id, message_id, command)
+
+    def cancelled(self, context_id: int, message_id: int, by_peer: bool) -> None:
+        if self._tells:
+            arrow = "<-" if by_peer else "->"
+            _dimse.debug("%s C-CANCEL-RQ of message %s on context %s", arrow, message_id, context_id, extra=self.extra)
+
+    def _ended(self, message_id: int, field: int, role: str, status: int | None, seconds: float) -> None:
+        if self._hooks is not None:
+            name = None if status is None else category(status)
+            self._hooks.put(OperationEnded(self.association, role, message_id, _service(field), status, name, seconds))
+
+    def _tell(self, arrow: str, context_id: int, message_id: int, command: Command) -> None:
+        status = command.elements.get("Status")
+        _dimse.debug(
+            "%s %s, message %s on context %s%s",
+            arrow,
+            command.name,
+            message_id,
+            context_id,
+            "" if status is None else f": {describe(status, _service(command.field & ~RESPONSE))}",
+            extra=self.extra,
+        )
+
+
+class ServerWatch:
+    """All connections of a server. ``memory()``, if there is a budget: bytes taken now, and at most so far."""
+
+    def __init__(
+        self,
+        on_event: Callable[[Event], object] | None = None,
+        run: Callable[[Callable[[], None]], object] | None = None,
+        *,
+        memory: Callable[[], tuple[int, int]] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.memory = memory
+        self._hooks = None if on_event is None else Hooks(on_event, run)
+        self._clock = clock
+        self._began = clock()
+        self._gone = Tally()  # of connections that are closed
+        self._watches: set[Watch] = set()
+        self._lock = threading.Lock()
+
+    def open(self, peer: object) -> Watch:
+        """A connection was accepted."""
+        watch = Watch(peer, self._hooks, self, self._clock)
+        with self._lock:
+            self._watches.add(watch)
+        return watch
+
+    def refuse(self, peer: object) -> None:
+        """A connection was closed at once."""
+        with self._lock:
+            self._gone.refused += 1
+        if self._hooks is not None:
+            self._hooks.put(ConnectionRefused("", _address(peer)))
+
+    def closed(self, watch: Watch) -> None:
+        """For `Watch.closed`."""
+        with self._lock:
+            if watch in self._watches:
+                self._watches.remove(watch)
+                self._gone.add(watch.tally)
+
+    def metrics(self) -> Metrics:
+        """All of them together."""
+        total = Tally()
+        with self._lock:
+            watches = list(self._watches)
+            total.add(self._gone)
+            for watch in watches:
+                watch._measure()
+                total.add(watch.tally)
+        memory, peak = (None, None) if self.memory is None else self.memory()
+        return total.metrics(
+            connections_open=len(watches),
+            associations_open=sum(watch.is_open for watch in watches),
+            operations_running=sum(watch.running for watch in watches),
+            events_dropped=0 if self._hooks is None else self._hooks.dropped,
+            memory=memory,
+            peak_memory=peak,
+            seconds=self._clock() - self._began,
+        )
+
+    def finish(self) -> None:
+        """No thread is left that would deliver events: it is done here."""
+        if self._hooks is not None:
+            self._hooks.deliver()
+
+
+def _service(field: int) -> str:
+    """``C-STORE`` of the command field of its request."""
+    return MESSAGES[CommandField(field)].name.removesuffix("-RQ")
+
+
+def _address(peer: object) -> str:
+    """Of what a socket says of its peer; words stay as they are."""
+    if isinstance(peer, tuple) and len(peer) >= 2:
+        host, port = peer[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(peer)
