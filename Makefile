@@ -8,7 +8,7 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint unit sanitize wheel peers bench fuzz clean
+.PHONY: help demo dev test lint unit sanitize wheel peers bench fuzz soak clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev $(VENV)/.kernels  ## all benchmarks beside their peers; NAME
 
 fuzz: $(VENV)/.dev $(VENV)/.kernels  ## seeded fuzzing with fresh seeds; SECONDS=600 says how long (60)
 	$(BIN)/python -m tests.fuzz $(or $(SECONDS),60)
+
+soak: $(VENV)/.dev $(VENV)/.kernels  ## many simulated worlds, and every systematic fault in them; SEEDS=100000 START=1 say which (20,000)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000) --start $(or $(START),1000000)
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info dicomcore/_core/*.so .mypy_cache .ruff_cache .hypothesis

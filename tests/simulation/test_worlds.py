@@ -1,0 +1,72 @@
+"""Thousands of simulated worlds, and one small scenario with each thing that can go wrong in it (`make soak`: more)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from .anomalies import Durability, cut_everywhere, fail_each_operation, kill_at_each_operation, kill_at_each_step
+from .world import CUTS, World
+
+BLOCK = 100
+BLOCKS = 20
+
+
+@pytest.mark.parametrize("start", range(0, BLOCKS * BLOCK, BLOCK))
+def test_worlds(start: int) -> None:
+    """What holds in each is in `World`; what happens in all of them together shows that they are no idle ones."""
+    told: Counter[str] = Counter()
+    for seed in range(start, start + BLOCK):
+        told.update(World(seed).run().count)
+    for happened in (
+        "acknowledged",
+        "good",
+        "cut",
+        "deaf",
+        "garbage",
+        "mutant",
+        "kills",
+        "disk faults",
+        "A700",
+        "A900",
+    ):
+        assert told[happened] > 0, happened
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_same_seed_same_run(seed: int) -> None:
+    one, other = World(seed).run(), World(seed).run()
+    assert one.digest == other.digest
+    assert one.trace == other.trace
+    assert one.network.steps == other.network.steps
+
+
+def test_the_wire_cut_at_every_byte() -> None:
+    told: Counter[int] = Counter()
+    for world in cut_everywhere(lambda position: (CUTS[position % 3],)):
+        told[len(world.acknowledged)] += 1
+    assert set(told) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("duplicates", ["replace", "keep"])
+def test_every_operation_of_the_disk_fails(durability: Durability, duplicates: str) -> None:
+    worlds = list(fail_each_operation(durability, "keep" if duplicates == "keep" else "replace"))
+    assert len(worlds[-1].acknowledged) == 3
+    assert any(world.count["A700"] for world in worlds)
+    assert any(world.count["0110"] for world in worlds)
+
+
+@pytest.mark.parametrize(("durability", "by"), [("process", "process"), ("power", "process"), ("power", "power")])
+def test_killed_at_every_operation_of_the_disk(durability: Durability, by: Durability) -> None:
+    told = Counter(
+        len(world.acknowledged) for world in kill_at_each_operation(durability, by, 8 if by == "power" else 1)
+    )
+    assert set(told) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(("durability", "by"), [("process", "process"), ("power", "process"), ("power", "power")])
+def test_killed_at_every_step(durability: Durability, by: Durability) -> None:
+    told = Counter(len(world.acknowledged) for world in kill_at_each_step(durability, by, 2 if by == "power" else 1))
+    assert set(told) == {0, 1, 2, 3}
