@@ -18,14 +18,15 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.data.outgoing import open_instance
 from dicomcore.data.part10 import FileHeader, encode_file_meta
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
-from dicomcore.encoding.sink import FileSink, Sink
+from dicomcore.encoding.sink import FileSink, MemorySink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
 from dicomcore.limits import DEFAULT_LIMITS, Limits
@@ -199,34 +200,57 @@ def _check_uids(uids: SopUids, instance: NewInstance) -> None:
             raise ServiceError(f"{tag} {what}", path=tag, clause="PS3.4 B.2.3", answer=DATA_SET_MISMATCH)
 
 
+Verdict: TypeAlias = int | Awaitable[int | None] | None
+Handler: TypeAlias = Callable[[Dataset, Stored], Verdict]
+
+
+class _Memory:
+    """An `InstanceStore` that keeps nothing: what a handler is to see."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def create(self, instance: NewInstance, /) -> MemorySink:
+        return MemorySink(self._limits.memory_object)
+
+
 class StorageSCP:
-    """Stores what it is sent, into a folder or an `InstanceStore`.
+    """Stores what it is sent, into a folder or an `InstanceStore`; or shows it to a handler and stores nothing.
 
     ``supported``: abstract syntax -> transfer syntaxes; by default every Storage SOP Class with every syntax. For a
     folder, ``duplicates`` and ``durability`` are those of `FolderStore`. ``on_stored(stored)`` runs on a worker after
-    the commit; a status that it returns is answered instead of success. It may be a coroutine function in
-    `dicomcore.aio`.
+    the commit; a status that it returns is answered instead of success.
+
+    ``handler(dataset, stored)`` runs on a worker with each instance as a lazy Dataset in memory, file meta information
+    included, so that it can be saved as it is; it returns the status to answer, or None for success. An object longer
+    than `Limits.memory_object` is refused with A700.
+
+    Both may be coroutine functions in `dicomcore.aio`.
     """
 
     commands = frozenset({CommandField.C_STORE_RQ})
 
     def __init__(
         self,
-        store: InstanceStore | str | os.PathLike[str],
+        store: InstanceStore | str | os.PathLike[str] | None = None,
         *,
+        handler: Handler | None = None,
         supported: Mapping[str, tuple[str, ...]] | None = None,
         duplicates: Literal["replace", "keep", "refuse"] = "replace",
         durability: Literal["process", "power"] = "process",
-        on_stored: Callable[[Stored], int | Awaitable[int | None] | None] | None = None,
+        on_stored: Callable[[Stored], Verdict] | None = None,
     ) -> None:
+        if (store is None) == (handler is None):
+            raise ValueError("a StorageSCP has either a store or a handler")
         if isinstance(store, str | os.PathLike):
             store = FolderStore(store, durability=durability, duplicates=duplicates)
-        self.store: InstanceStore = store
+        self.store = store
+        self._handler = handler
         self.supported = MappingProxyType(
             dict.fromkeys(sorted(storage_uids()), storage_syntaxes()) if supported is None else dict(supported)
         )
         self._on_stored = on_stored
-        self.coroutines = is_coroutine_function(on_stored)
+        self.coroutines = is_coroutine_function(on_stored) or is_coroutine_function(handler)
         # a close and a rename; all else may take its time
         self.prompt = on_stored is None and isinstance(store, FolderStore) and store.durability == "process"
 
@@ -243,7 +267,7 @@ class StorageSCP:
             request.calling_ae,
             request.called_ae,
         )
-        intake = _Intake(self.store, instance)
+        intake = _Intake(self.store or _Memory(context.limits), instance)
         refusal = None
         committed = False
         try:
@@ -251,7 +275,12 @@ class StorageSCP:
             if received.error is not None:
                 raise received.error
             sink = intake.complete()
-            yield Call(sink.commit)
+            if self._handler is not None:
+                assert isinstance(sink, MemorySink)
+                sink.commit()
+                dataset = dcmread(sink.value, limits=context.limits)
+            else:
+                yield Call(sink.commit)
             committed = True
         except (OSError, DicomError) as error:
             refusal = _refusal(error)
@@ -262,9 +291,11 @@ class StorageSCP:
             yield refusal
             return
         status = None
-        if self._on_stored is not None:
-            path = getattr(sink, "path", None)
-            stored = Stored(path, *instance[:3], received.length, *instance[3:], request.peer)
+        path = getattr(sink, "path", None)
+        stored = Stored(path, *instance[:3], received.length, *instance[3:], request.peer)
+        if self._handler is not None:
+            status = yield Call(self._handler, dataset, stored)
+        elif self._on_stored is not None:
             status = yield Call(self._on_stored, stored)
         yield Response(status or 0x0000)
 
