@@ -226,7 +226,9 @@ def negotiate(request: AssociateRQ, acceptance: Acceptance) -> Proposal:
     if reject is not None:
         return Proposal(None, reject, None)
     user = request.user
-    common = {item.sop_class: (*item.related, item.service_class) for item in user.common_extended}
+    common: dict[str, tuple[str, ...]] = {}  # of items that come twice, here and below, the first one counts
+    for item in user.common_extended:
+        common.setdefault(item.sop_class, (*item.related, item.service_class))
     judged = [_result(context, acceptance, common.get(context.abstract_syntax, ())) for context in request.contexts]
     roles: dict[str, RoleSelection] = {}
     for role in user.roles:
@@ -236,7 +238,10 @@ def negotiate(request: AssociateRQ, acceptance: Acceptance) -> Proposal:
                 agreed = RoleSelection(role.sop_class, role.scu and allowed[0], role.scp and allowed[1])
                 roles.setdefault(role.sop_class, agreed)
                 break
-    answers = {item.sop_class: acceptance.application_information(item) for item in user.extended}
+    answers: dict[str, bytes | None] = {}
+    for asked in user.extended:
+        if asked.sop_class not in answers:
+            answers[asked.sop_class] = acceptance.application_information(asked)
     window = None
     if user.async_window is not None and acceptance.window != AsyncWindow() and not acceptance.quirks.no_async:
         window = _smaller(user.async_window, acceptance.window)
@@ -371,8 +376,8 @@ def settle(
 ) -> Negotiated:
     """What a request and its acceptance add up to, seen from one side."""
     answers = {result.id: result for result in answer.results}
-    proposed = {role.sop_class: role for role in request.user.roles}
-    agreed = {role.sop_class: role for role in answer.user.roles}
+    proposed = {role.sop_class: role for role in reversed(request.user.roles)}
+    agreed = {role.sop_class: role for role in reversed(answer.user.roles)}
     contexts: dict[int, AgreedContext] = {}
     refused: dict[int, RefusedContext] = {}
     for context in request.contexts:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import LocalProtocolError
 from .negotiation import Negotiated, Proposal
@@ -84,10 +84,14 @@ class AbortRequest:
 
 @dataclass(frozen=True, slots=True)
 class AssociationRequested:
-    """Acceptor: a peer asks, the `Acceptance` proposes; answer with `Accept` or `Reject`."""
+    """Acceptor: a peer asks, the `Acceptance` proposes; answer with `Accept` or `Reject`.
+
+    ``peer`` is what a driver knows of the other end before it asks its caller; the core knows nothing.
+    """
 
     request: AssociateRQ
     proposal: Proposal
+    peer: Any = field(default=None, compare=False)
 
     @property
     def identity(self) -> UserIdentity | None:

@@ -23,6 +23,7 @@ from dicomcore.ul import (
     CommonExtendedNegotiation,
     ConnectionLost,
     Event,
+    FindOptions,
     Negotiated,
     PresentationResult,
     Reject,
@@ -37,6 +38,7 @@ from dicomcore.ul import (
     decode,
     encode,
     negotiate,
+    options_for,
     propose,
 )
 from tests.ul.wire import (
@@ -54,6 +56,7 @@ from tests.ul.wire import (
 )
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STORAGE = "1.2.840.10008.4.2"
 IDENTITIES = [
     UserIdentity.username("jo\u0308rg"),
@@ -326,6 +329,27 @@ def test_more_that_cannot_be_proposed() -> None:
     for options in wrong:
         with pytest.raises(LocalProtocolError):
             propose(contexts, calling_ae="A", called_ae="B", **options)
+
+
+def test_of_items_that_come_twice_the_first_counts() -> None:
+    roles = (RoleSelection(CT, True, False), RoleSelection(CT, True, True))
+    extended = (FindOptions(True).item(FIND), FindOptions().item(FIND))
+    common = (common_extended(PRIVATE, [CT]), common_extended(PRIVATE, ["1.2.7"]))
+    request = propose([(CT, [IMPLICIT]), (FIND, [IMPLICIT]), (PRIVATE, [IMPLICIT])], calling_ae="A", called_ae="B")
+    request = replace(request, user=replace(request.user, roles=roles, extended=extended, common_extended=common))
+    acceptance = Acceptance(
+        supported={CT: (IMPLICIT,), FIND: (IMPLICIT,)},
+        roles={CT: (True, True)},
+        extended={FIND: FindOptions(True, True)},
+    )
+    proposal = negotiate(request, acceptance)
+    assert proposal.accept is not None
+    assert proposal.negotiated is not None
+    assert proposal.accept.user.roles == roles[:1]
+    assert proposal.accept.user.extended == extended[:1]
+    assert not proposal.negotiated.contexts[1].requestor_scp
+    assert options_for(FIND, proposal.negotiated) == FindOptions(True)
+    assert proposal.negotiated.contexts[5].general == CT
 
 
 def test_two_roles_for_one_class_are_answered_once() -> None:
