@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -335,7 +336,8 @@ async def _connect(host: str, port: int, timeout: float) -> socket.socket:
         raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from error
     if isinstance(failure, TimeoutError):
         raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from failure
-    reason = failure.strerror if failure is not None and failure.strerror else str(failure)
+    number = failure.errno if failure is not None else None
+    reason = os.strerror(number) if number else str(failure)
     raise NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?") from failure
 
 

@@ -153,22 +153,23 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def work(self) -> None:
         """Do all that can be done now: operations, writing, reading on, closing. In the loop's thread."""
-        operations, pace = self.operations, self.workers.pace
+        operations = self.operations
         began = self.loop.time()
         try:
             while self.orphans:
                 self._advance(self.orphans.pop())
-            while self.over is None:
-                operation = operations.next(room=self.outbox.empty)
-                if operation is None:
-                    break
-                self._advance(operation)
+            while True:
+                while self.over is None and (operation := operations.next(room=self.outbox.empty)) is not None:
+                    self._advance(operation)
+                self.flush()
+                if not (operations.room_wanted and self.outbox.empty and self.over is None):
+                    break  # nobody waited for what has just left
         except DicomError as error:
             self.break_off(error)
         if operations.write is not None and not self._writing:
             self._write_elsewhere()
         now = self.loop.time()
-        pace.took(now - began)
+        self.workers.pace.took(now - began)
         self.settle()
         self.flush()
         self._close_when_done()

@@ -81,7 +81,7 @@ class _Served(Link):
             self._server._is_long(self)
         if self.quiet and self.transport is None:
             self._server._forget(self)
-        elif self._server._closing and self.over is None and self.operations.idle:
+        elif self._server._closing and self.over is None and self.operations.idle and self.outbox.empty:
             self.close()
 
     @property
