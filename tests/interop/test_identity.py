@@ -124,3 +124,21 @@ def test_narrower_contexts_and_rejects(pynetdicom: Any, tmp_path: Path) -> None:
         assert [context.result for context in association.rejected_contexts] == [1]
         assert association.send_c_echo().Status == 0
         association.release()
+
+
+def test_the_caller_learns_where_the_peer_is(pynetdicom: Any) -> None:
+    seen: list[AssociationRequested] = []
+
+    def authorize(event: AssociationRequested) -> bool:
+        seen.append(event)
+        return True
+
+    with AE("SERVER").serve(0, host="127.0.0.1", services=[VerificationSCP()], authorize=authorize) as server:
+        ae = pynetdicom.AE("THEIRS")
+        ae.acse_timeout = ae.network_timeout = 10
+        ae.add_requested_context(VERIFICATION)
+        association = ae.associate("127.0.0.1", server.port)
+        assert association.is_established
+        association.release()
+    assert seen[0].peer[0] == "127.0.0.1"
+    assert seen[0].request.calling_ae == "THEIRS"
