@@ -10,6 +10,7 @@ its prefix (the process id follows it) and by the lock that it no longer holds (
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
@@ -29,7 +30,7 @@ try:
 except ImportError:  # pragma: no cover - Windows
     _fcntl = None  # type: ignore[assignment]
 
-__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "TemporaryPaths", "try_remove_leftover"]
+__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "SpillSink", "TemporaryPaths", "try_remove_leftover"]
 
 TEMPORARY_PREFIX = ".dicomcore-"
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -261,7 +262,7 @@ def _fsync_folder(folder: str) -> None:
 
 
 class MemorySink:
-    """Bytes in memory, at most ``limit`` of them; `value` after `commit`."""
+    """Bytes in memory, at most ``limit`` of them; `value` after `commit`, valid as long as anybody has it."""
 
     __slots__ = ("_data", "_value", "done", "length", "limit")
 
@@ -270,14 +271,18 @@ class MemorySink:
         self.done = False
         self.length = 0
         self._data = bytearray()
-        self._value: bytes | None = None
+        self._value: memoryview | None = None
 
     @property
-    def value(self) -> bytes:
-        """What was committed."""
+    def value(self) -> memoryview:
+        """What was committed, read-only."""
         if self._value is None:
             raise ValueError("nothing was committed")
         return self._value
+
+    def needs_memory(self, length: int) -> int:
+        """How many more bytes of memory it takes to write `length` bytes more."""
+        return length
 
     def write(self, view: ReadableBuffer, /) -> None:
         if self.done:
@@ -296,7 +301,7 @@ class MemorySink:
         if self.done:
             raise ValueError("the sink is committed or discarded")
         self.done = True
-        self._value = bytes(self._data)
+        self._value = memoryview(self._data).toreadonly()
         self._data = bytearray()
 
     def discard(self) -> None:
@@ -313,3 +318,69 @@ class MemorySink:
             self.discard()
         elif not self.done:
             self.commit()
+
+
+class SpillSink(MemorySink):
+    """Bytes in memory up to ``memory`` of them; all of them in a temporary file as soon as there are more.
+
+    ``path`` tells the file, None while there is none; `value` is for what stayed in memory. `discard`, also after
+    `commit`, removes the file.
+    """
+
+    __slots__ = ("_descriptor", "memory", "path")
+
+    def __init__(self, memory: int, limit: int = DEFAULT_LIMITS.value_length) -> None:
+        super().__init__(limit)
+        self.memory = memory
+        self.path: str | None = None
+        self._descriptor = -1
+
+    def needs_memory(self, length: int) -> int:
+        return length if self.path is None and self.length + length <= self.memory else 0
+
+    def fileno(self) -> int:
+        """The descriptor of the file, to be written to directly and told with `passed`; -1 while there is none."""
+        return self._descriptor
+
+    def passed(self, length: int) -> None:
+        """So much was written to the file directly."""
+        self.length += length
+
+    def write(self, view: ReadableBuffer, /) -> None:
+        length = self.length + memoryview(view).nbytes
+        if (self.path is None and length <= self.memory) or self.done or length > self.limit:
+            super().write(view)
+            return
+        if self.path is None:
+            self._descriptor, self.path = tempfile.mkstemp(prefix=TEMPORARY_PREFIX)
+            _write_all(self._descriptor, self._data)
+            self._data = bytearray()
+        _write_all(self._descriptor, view)
+        self.length = length
+
+    def commit(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        super().commit()
+
+    def discard(self) -> None:
+        super().discard()
+        descriptor, self._descriptor = self._descriptor, -1
+        path, self.path = self.path, None
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+        if path is not None:
+            with suppress(OSError):
+                os.unlink(path)
+
+    def __del__(self) -> None:
+        if getattr(self, "path", None) is not None:
+            self.discard()
+
+
+def _write_all(descriptor: int, view: ReadableBuffer) -> None:
+    rest = memoryview(view).cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

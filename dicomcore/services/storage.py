@@ -26,7 +26,7 @@ from dicomcore.data.outgoing import open_instance
 from dicomcore.data.part10 import FileHeader, encode_file_meta
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
-from dicomcore.encoding.sink import FileSink, MemorySink, Sink
+from dicomcore.encoding.sink import FileSink, Sink, SpillSink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
 from dicomcore.limits import DEFAULT_LIMITS, Limits
@@ -129,12 +129,19 @@ class _Intake:
     def fileno(self) -> int:
         """Where the body may be written to directly; -1 while its head is looked at, or when it goes to no file."""
         sink = self.sink
-        return sink.fileno() if isinstance(sink, FileSink) and not sink.done else -1
+        return sink.fileno() if isinstance(sink, FileSink | SpillSink) and not sink.done else -1
 
     def passed(self, length: int) -> None:
         """So much was written there."""
-        if isinstance(self.sink, FileSink):
+        if isinstance(self.sink, FileSink | SpillSink):
             self.sink.passed(length)
+
+    def needs_memory(self, length: int) -> int:
+        """How many more bytes of memory it takes to write `length` bytes more."""
+        if self.sink is None:
+            return length if isinstance(self._store, _Memory) else 0
+        needs = getattr(self.sink, "needs_memory", None)
+        return needs(length) if needs is not None else 0
 
     def complete(self) -> Sink:
         """After the last fragment: the sink, with everything in it."""
@@ -210,8 +217,8 @@ class _Memory:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
-    def create(self, instance: NewInstance, /) -> MemorySink:
-        return MemorySink(self._limits.memory_object)
+    def create(self, instance: NewInstance, /) -> SpillSink:
+        return SpillSink(self._limits.memory_object)
 
 
 class StorageSCP:
@@ -222,8 +229,8 @@ class StorageSCP:
     the commit; a status that it returns is answered instead of success.
 
     ``handler(dataset, stored)`` runs on a worker with each instance as a lazy Dataset in memory, file meta information
-    included, so that it can be saved as it is; it returns the status to answer, or None for success. An object longer
-    than `Limits.memory_object` is refused with A700.
+    included, so that it can be saved as it is; it returns the status to answer, or None for success. One that is longer
+    than `Limits.memory_object` lies in a temporary file, which goes when the handler has returned.
 
     Both may be coroutine functions in `dicomcore.aio`.
     """
@@ -276,9 +283,9 @@ class StorageSCP:
                 raise received.error
             sink = intake.complete()
             if self._handler is not None:
-                assert isinstance(sink, MemorySink)
+                assert isinstance(sink, SpillSink)
                 sink.commit()
-                dataset = dcmread(sink.value, limits=context.limits)
+                dataset = dcmread(sink.path or sink.value, limits=context.limits)
             else:
                 yield Call(sink.commit)
             committed = True
@@ -294,7 +301,10 @@ class StorageSCP:
         path = getattr(sink, "path", None)
         stored = Stored(path, *instance[:3], received.length, *instance[3:], request.peer)
         if self._handler is not None:
-            status = yield Call(self._handler, dataset, stored)
+            try:
+                status = yield Call(self._handler, dataset, stored)
+            finally:
+                intake.discard()
         elif self._on_stored is not None:
             status = yield Call(self._on_stored, stored)
         yield Response(status or 0x0000)

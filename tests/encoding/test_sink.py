@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dicomcore.encoding.sink import LOCKS, TEMPORARY_PREFIX, FileSink, MemorySink
+from dicomcore.encoding.sink import LOCKS, TEMPORARY_PREFIX, FileSink, MemorySink, SpillSink
 from dicomcore.errors import LimitExceeded
 
 PARTS: list[bytes | bytearray | memoryview] = [
@@ -280,7 +282,7 @@ def test_memory(path: Path) -> None:
             _ = sink.value
         with pytest.raises(LimitExceeded):
             sink.write(b"x")
-    assert (sink.value, sink.length) == (b"preamblemeta", 12)
+    assert (bytes(sink.value), sink.length) == (b"preamblemeta", 12)
     with pytest.raises(ValueError, match="committed"):
         sink.write(b"x")
     with pytest.raises(ValueError, match="committed"):
@@ -288,3 +290,52 @@ def test_memory(path: Path) -> None:
     with pytest.raises(KeyError), MemorySink() as sink:
         raise KeyError
     assert sink.done
+
+
+# memory that spills into a file
+
+
+@given(st.lists(st.binary(max_size=40), max_size=20), st.integers(0, 100))
+def test_a_spill_sink_holds_what_was_written_wherever(pieces: list[bytes], memory: int) -> None:
+    with SpillSink(memory) as sink:
+        for piece in pieces:
+            held = 0 if sink.path else sink.length
+            assert sink.needs_memory(len(piece)) in (0, len(piece))
+            assert held + sink.needs_memory(len(piece)) <= memory
+            sink.write(piece)
+    whole = b"".join(pieces)
+    assert sink.length == len(whole)
+    assert (sink.path is not None) == (len(whole) > memory)
+    if sink.path is None:
+        assert sink.value == whole
+    else:
+        assert Path(sink.path).read_bytes() == whole
+        path = sink.path
+        sink.discard()
+        assert not Path(path).exists()
+
+
+def test_a_spill_sink_is_written_to_directly_once_it_has_a_file() -> None:
+    sink = SpillSink(4)
+    sink.write(b"abcd")
+    assert sink.fileno() == -1
+    sink.write(b"e")
+    sink.passed(os.write(sink.fileno(), b"fg"))
+    sink.commit()
+    assert sink.path is not None
+    assert Path(sink.path).read_bytes() == b"abcdefg"
+    assert sink.length == 7
+    path = sink.path
+    del sink
+    assert not Path(path).exists()
+
+
+def test_a_spill_sink_refuses_beyond_its_limit_and_leaves_nothing() -> None:
+    sink = SpillSink(4, limit=10)
+    sink.write(bytes(8))
+    path = Path(sink.path or "")
+    with pytest.raises(LimitExceeded):
+        sink.write(bytes(3))
+    sink.discard()
+    sink.discard()
+    assert not path.exists()
