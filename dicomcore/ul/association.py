@@ -338,7 +338,7 @@ class Association:
 
     def _agree(self, negotiated: Negotiated) -> None:
         self.negotiated = negotiated
-        self._contexts = frozenset(negotiated.contexts)
+        self._contexts = negotiated.contexts.keys()
         length = min(negotiated.send_length or self._send_length, self._send_length)
         self._outbound.fragment_length = max(length - 6, 2) & ~1  # fragments are even (PS3.8 E.2)
         self._inbound.allow(LARGE)

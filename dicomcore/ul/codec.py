@@ -338,7 +338,9 @@ def _context_id(data: bytes, start: int, stop: int, seen: set[int], clause: str)
     return number
 
 
-def _context(data: bytes, start: int, stop: int, seen: set[int], limits: Limits) -> PresentationContext:
+def _context(
+    data: bytes, start: int, stop: int, seen: set[int], names: dict[str, str], limits: Limits
+) -> PresentationContext:
     clause = "PS3.8 9.3.2.2"
     number = _context_id(data, start, stop, seen, clause)
     abstract: list[str] = []
@@ -347,13 +349,16 @@ def _context(data: bytes, start: int, stop: int, seen: set[int], limits: Limits)
         data, start + 4, stop, limits.transfer_syntax_count + 1, "transfer_syntax_count", clause
     ):
         if kind in (0x30, 0x40):
-            (abstract if kind == 0x30 else transfer).append(_text(data, begin, end, clause))
+            name = _text(data, begin, end, clause)
+            (abstract if kind == 0x30 else transfer).append(names.setdefault(name, name))
     if len(abstract) != 1:
         raise fault(f"{len(abstract)} abstract syntaxes in one context", INVALID, clause, start + HEADER_LENGTH)
     return PresentationContext(number, abstract[0], tuple(transfer))
 
 
-def _result(data: bytes, start: int, stop: int, seen: set[int], limits: Limits) -> PresentationResult:
+def _result(
+    data: bytes, start: int, stop: int, seen: set[int], names: dict[str, str], limits: Limits
+) -> PresentationResult:
     clause = "PS3.8 9.3.3.2"
     number = _context_id(data, start, stop, seen, clause)
     syntaxes = [
@@ -365,14 +370,15 @@ def _result(data: bytes, start: int, stop: int, seen: set[int], limits: Limits) 
     ]
     if len(syntaxes) > 1:
         raise fault("several transfer syntaxes in one answer", UNEXPECTED_PARAMETER, clause, start + HEADER_LENGTH)
-    return PresentationResult(number, data[start + 2], syntaxes[0] if syntaxes else "")
+    syntax = syntaxes[0] if syntaxes else ""
+    return PresentationResult(number, data[start + 2], names.setdefault(syntax, syntax))
 
 
 def _decode_associate(
     data: bytes,
     limits: Limits,
     context_type: int,
-    read_context: Callable[[bytes, int, int, set[int], Limits], Any],
+    read_context: Callable[[bytes, int, int, set[int], dict[str, str], Limits], Any],
     clause: str,
 ) -> tuple[list[Any], dict[str, Any]]:
     """The presentation items, and the keyword arguments that RQ and AC share."""
@@ -381,13 +387,14 @@ def _decode_associate(
     contexts: list[Any] = []
     unknown: list[UnknownItem] = []
     seen: set[int] = set()
+    names: dict[str, str] = {}  # the same few names, a hundred times, are kept once
     application: str | None = None
     user: UserInformation | None = None
     for kind, begin, end in _items(data, MINIMUM_ASSOCIATE_LENGTH, len(data), limits.item_count, "item_count", clause):
         if kind == context_type:
             if len(contexts) == limits.context_count:
                 raise _too_much(f"over {limits.context_count} presentation contexts", "context_count", begin, clause)
-            contexts.append(read_context(data, begin, end, seen, limits))
+            contexts.append(read_context(data, begin, end, seen, names, limits))
         elif kind == 0x10:
             if application is not None:
                 raise _twice(kind, begin)
