@@ -30,7 +30,8 @@ def matches(query: Dataset, row: Dataset) -> bool:
         if key.keyword in NO_KEYS or key.VR == "SQ" or not any(wanted):
             continue
         found = texts(row[key.tag].value) if key.tag in row else [""]
-        if not any(fnmatchcase(value, pattern) for value in found for pattern in wanted):
+        patterns = [text.replace("[", "[[]") for text in wanted]  # * and ? are wildcards, brackets are not
+        if not any(fnmatchcase(value, pattern) for value in found for pattern in patterns):
             return False
     return True
 
