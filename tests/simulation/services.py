@@ -93,7 +93,7 @@ class FindSCP:
         if received.error is not None:
             raise received.error
         sink.commit()
-        query = sink.value
+        query = bytes(sink.value)
         calls = chance.random() < 0.3
         for number in range(query[0]):
             if context.cancelled:
