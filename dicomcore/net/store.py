@@ -9,10 +9,12 @@ from pathlib import Path
 from time import monotonic
 
 from dicomcore.data.part10 import FileHeader, read_header
-from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.errors import DicomError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.net.ae import AE
 from dicomcore.net.association import StoreResult
+from dicomcore.net.tls import TLSOption
+from dicomcore.net.transport import split_address
 from dicomcore.services.storage import Transcoder
 
 __all__ = ["StoreReport", "store"]
@@ -52,11 +54,14 @@ def store(
     called_ae: str = "ANY-SCP",
     calling_ae: str = "DICOMCORE",
     window: int = 1,
+    tls: TLSOption = None,
     limits: Limits = DEFAULT_LIMITS,
     transcoder: Transcoder | None = None,
     progress: Callable[[StoreResult], None] | None = None,
 ) -> StoreReport:
     """Send files, and all files in folders, to ``peer`` ("host:port" or (host, port)); ``progress`` hears each result.
+
+    A host that is an IPv6 address stands in brackets before its port. ``tls``: see `AE.associate`.
 
     Raises what `AE.associate` raises, and AssociationAborted when the association is lost on the way. A file that
     cannot be sent is in the report and stops nothing. More than 128 presentation contexts are shared out over
@@ -67,7 +72,7 @@ def store(
     report = StoreReport()
     began = monotonic()
     for headers in _batches(_read(paths, report, limits)):
-        with ae.associate(host, port, called_ae=called_ae, contexts=headers, window=window) as association:
+        with ae.associate(host, port, called_ae=called_ae, contexts=headers, window=window, tls=tls) as association:
             for result in association.c_store_many(headers, window=window):
                 report.results.append(result)
                 if result.stored and isinstance(result.source, FileHeader):
@@ -79,12 +84,7 @@ def store(
 
 
 def _address(peer: str | tuple[str, int]) -> tuple[str, int]:
-    if isinstance(peer, tuple):
-        return peer
-    host, _, port = peer.rpartition(":")
-    if not host or not port.isdecimal():
-        raise LocalProtocolError(f"{peer!r} is no peer", hint='a peer is "host:port" or (host, port)')
-    return host.strip("[]"), int(port)
+    return peer if isinstance(peer, tuple) else split_address(peer)
 
 
 def _read(

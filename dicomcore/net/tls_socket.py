@@ -18,14 +18,24 @@ from typing import Any, TypeAlias
 from dicomcore.errors import DicomError, PeerTimeout
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.tls import SecuritySettings, why_no_tls
+from dicomcore.net.watch import Log
 
 __all__ = ["RECORD", "TLSSocket", "Wire", "secure"]
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 RECORD = 16 * 1024  # bytes in a TLS record (RFC 8446 5.1)
 DEPARTURES = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
 STREAM = 1024  # a record of so many bytes is part of more, which is read at once
+
+
+def _close_half_made(error: BaseException) -> None:
+    """Close what `ssl` leaves open when a peer resets the connection while its socket is wrapped."""
+    trace = error.__traceback__
+    while trace is not None:
+        if isinstance(owner := trace.tb_frame.f_locals.get("self"), ssl.SSLSocket):
+            owner.close()
+        trace = trace.tb_next
 
 
 class TLSSocket:
@@ -37,6 +47,7 @@ class TLSSocket:
     def __init__(self, sock: socket.socket, settings: SecuritySettings, *, server_side: bool, peer: Any = "") -> None:
         """Takes the socket over, which is closed by this on failure. OSError when the connection is gone."""
         try:
+            sock.getpeername()  # else it would be wrapped without TLS
             self._sock = settings.context.wrap_socket(
                 sock,
                 server_side=server_side,
@@ -45,6 +56,7 @@ class TLSSocket:
                 server_hostname=None if server_side else settings.server_name,
             )
         except BaseException as error:
+            _close_half_made(error)
             sock.close()
             if isinstance(error, ValueError):  # a name that is none
                 raise OSError(f"no server name {settings.server_name!r}: {error}") from error

@@ -42,7 +42,7 @@ def split_address(text: str) -> tuple[str, int]:
 
 def join_address(host: str, port: int) -> str:
     """The other way round."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def tune(sock: socket.socket) -> None:
