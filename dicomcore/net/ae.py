@@ -18,6 +18,7 @@ from dicomcore.errors import LocalProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.net.association import Association
 from dicomcore.net.effects import refuse_coroutines
+from dicomcore.net.events import Event
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
@@ -151,6 +152,7 @@ class AE(Entity):
         identity: UserIdentity | None = None,
         quirks: Quirks = NO_QUIRKS,
         tls: TLSOption = None,
+        on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Association:
         """Connect and agree on an association; use it in a ``with`` block.
@@ -160,8 +162,9 @@ class AE(Entity):
         far as there is room for 128 (those named in ``contexts`` have it anyway). ``window`` above 1 asks for that many
         operations under way at a time (0: no bound). ``extended`` and ``common_extended`` state options of SOP classes
         (PS3.7 D.3.3.5, D.3.3.6), ``identity`` who asks, ``quirks`` what this peer is forgiven. ``tls``: True, `TLS` or
-        an ssl.SSLContext; the port registered for that is 2762. Raises AssociationRejected, NegotiationError (no
-        connection, no TLS, or no context accepted), AssociationAborted or PeerTimeout.
+        an ssl.SSLContext; the port registered for that is 2762. ``on_event(event)`` hears of all that happens (see
+        `net.events`), in this thread, between the calls. Raises AssociationRejected, NegotiationError (no connection,
+        no TLS, or no context accepted), AssociationAborted or PeerTimeout.
         """
         limits = limits or self.limits
         services = tuple(services)
@@ -190,6 +193,7 @@ class AE(Entity):
             associate=self.associate,
             quirks=quirks,
             security=client_settings(tls, host),
+            on_event=on_event,
         )
 
     def serve(
@@ -207,6 +211,7 @@ class AE(Entity):
         allowed_calling: Sequence[str] = (),
         authorize: Callable[[AssociationRequested], Any] | None = None,
         tls: ssl.SSLContext | TLS | None = None,
+        on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Server:
         """Serve these services in the background and return at once; ``server.port`` tells the port that 0 chose.
@@ -214,7 +219,8 @@ class AE(Entity):
         ``host`` "" listens on every interface. ``workers`` bounds the threads in which providers run, however many
         associations there are. ``authorize(event)``, called on one of them, decides about each association that could
         be accepted: ``event.identity`` says who asks, `dicomcore.ul.decision` what may be answered. ``tls``, with a
-        certificate, serves over TLS only; the port registered for that is 2762. OSError when the port cannot be had.
+        certificate, serves over TLS only; the port registered for that is 2762. ``on_event(event)`` hears of all that
+        happens (see `net.events`), one event at a time, on a worker. OSError when the port cannot be had.
         """
         limits = limits or self.limits
         services = tuple(services)
@@ -239,6 +245,7 @@ class AE(Entity):
             facilities=self._facilities,
             associate=self.associate,
             authorize=authorize,
+            on_event=on_event,
             security=server_settings(tls),
         )
 

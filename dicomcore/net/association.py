@@ -7,7 +7,6 @@ request and its response, aborts the association, since what is still on its way
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -32,10 +31,13 @@ from dicomcore.limits import Limits
 from dicomcore.net.calls import Calls, Conversation, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
+from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.tls import SecuritySettings, why_no_tls
 from dicomcore.net.tls_socket import TLSSocket, Wire, secure
 from dicomcore.net.transport import connect, join_address
+from dicomcore.net.watch import Hooks, Log, Watch
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
@@ -61,7 +63,7 @@ __all__ = ["Association", "StoreResult"]
 
 Storable = str | os.PathLike[str] | FileHeader | Dataset
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 PARTING = 1.0  # seconds that an abort is given to leave; the peer's close is not worth a longer wait
 
@@ -144,15 +146,18 @@ class Association(Calls):
         associate: Callable[..., BlockingChannel],
         quirks: Quirks = NO_QUIRKS,
         security: SecuritySettings | None = None,
+        on_event: Callable[[WatchEvent], object] | None = None,
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         deadline = monotonic() + limits.association_timeout
         peer = f"{request.called_ae} at {join_address(host, port)}"
+        hooks = None if on_event is None else Hooks(on_event)
         plain = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
         sock: Wire = plain if security is None else secure(plain, security, peer, deadline, facilities)
+        watch = Watch(peer, hooks)
         try:
             core = Core(requestor=True, limits=limits, quirks=quirks)
-            connection = UserConnection(sock, core, limits, facilities, Router(services))
+            connection = UserConnection(sock, core, limits, facilities, Router(services), watch=watch)
             waiter = Waiter(facilities)
             core.request(Associate(request))
             core.connected()
@@ -174,7 +179,7 @@ class Association(Calls):
                 assert connection.over is not None
                 if isinstance(sock, TLSSocket) and sock.failure is not None:
                     raise why_no_tls(sock.failure, peer)  # in TLS 1.3 the peer judges after our handshake
-                mute = security is None and not connection.received_length
+                mute = security is None and not connection.core.received_length
                 hints = ["does it want TLS there?" if mute else "", advice(request, None)]
                 raise AssociationAborted(
                     f"{peer}: {connection.over.message}",
@@ -187,13 +192,21 @@ class Association(Calls):
                 raise NegotiationError(explain(request, connection.negotiated.answer, quirks))
         except BaseException:
             sock.close()
+            watch.closed()
+            watch.deliver()
             raise
+        watch.deliver()
         return association
 
     @property
     def is_open(self) -> bool:
         """Whether operations are possible, as far as is known without asking the network."""
         return self._connection.over is None
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it has done so far."""
+        return self._connection.watcher.metrics()
 
     def explain(self) -> str:
         """What was proposed, what the peer made of it, and which side lacks what."""
@@ -215,9 +228,10 @@ class Association(Calls):
                 elif connection.released:
                     connection.flush()  # our answer to the peer's release
             except AssociationAborted as error:
-                log.info("release of %s: %s", self.peer, error)
+                log.info("release of %s: %s", self.peer, error, extra=connection.watcher.extra)
             finally:
                 connection.close()
+        connection.watcher.deliver()
 
     def abort(self) -> None:
         """End the association at once. May be called from any thread, also while another one waits in an operation."""
@@ -235,6 +249,7 @@ class Association(Calls):
                 self._conversation_over(self._conversation)
         finally:
             self._lock.release()
+        connection.watcher.deliver()
 
     def _part(self) -> None:
         """Let the A-ABORT leave: closing with unread bytes would make the system drop it with a reset."""
@@ -315,6 +330,7 @@ class Association(Calls):
         finally:
             self._inside = False
             self._lock.release()
+        connection.watcher.deliver()
 
     def _conversation_over(self, conversation: Conversation[Any]) -> None:
         with self._settled:

@@ -8,7 +8,6 @@ While it is not over, no other operation begins: other threads wait, the same th
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable
 from time import monotonic
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dicomcore.errors import DicomError
 from dicomcore.limits import Limits
+from dicomcore.net.connection import UserConnection
+from dicomcore.net.watch import Log
 from dicomcore.services import normalized
 from dicomcore.services import query as queries
 from dicomcore.services.base import Answer, Invoke, User
@@ -33,7 +34,7 @@ __all__ = ["Calls", "Conversation", "Responses", "Turn"]
 
 T = TypeVar("T")
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class Conversation(Generic[T]):
@@ -96,7 +97,13 @@ class Conversation(Generic[T]):
                 while category(association._answer((self.message_id,), deadline)[1].status) is StatusCategory.PENDING:
                     pass
         except DicomError as error:
-            log.info("%s: %s was broken off: %s", association.peer, self.ask.service, error)
+            log.info(
+                "%s: %s was broken off: %s",
+                association.peer,
+                self.ask.service,
+                error,
+                extra=association._connection.watcher.extra,
+            )
         finally:
             self._end()
 
@@ -154,6 +161,7 @@ class Calls:
 
     negotiated: Negotiated
     peer: str
+    _connection: UserConnection
     _limits: Limits
     _answers: dict[int, list[Answer]]
     _conversation: Conversation[Any] | None = None  # of which more are to come

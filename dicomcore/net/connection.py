@@ -21,6 +21,7 @@ from dicomcore.net.operations import Operation, Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import Outbox, RecordOutbox
+from dicomcore.net.watch import Watch
 from dicomcore.services.base import Router
 from dicomcore.ul import (
     Aborted,
@@ -58,24 +59,33 @@ class Connection:
         guard: AbstractContextManager[Any] | None = None,
         defer: Callable[[Operation, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.sock: Any = sock
         self.fd = sock.fileno()
         self.core = core
         self.limits = limits
         self.exchange = Exchange(core, limits)
+        self.watcher = watch if watch is not None else Watch()
+        self.watcher.attach(core, self.exchange)
         self._guard = guard if guard is not None else nullcontext()
         self._tls = sock if isinstance(sock, TLSSocket) else None
         self.outbox = (Outbox if self._tls is None else RecordOutbox)(core, facilities)
         self._pump = _load_pump() if facilities.pump and type(sock) is socket.socket else None
         self.operations = Operations(
-            self.exchange, limits, router, flush=self._has_room, guard=guard, defer=defer, put_off=put_off
+            self.exchange,
+            limits,
+            router,
+            flush=self._has_room,
+            guard=guard,
+            defer=defer,
+            put_off=put_off,
+            watch=self.watcher,
         )
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
-        self.received_length = 0  # bytes, in all
         self.short = True  # the last read did not fill its block, so the socket is probably empty
         self.ended = False  # the peer closed, or the connection broke
         self._deaf = False  # the peer takes nothing more; what it sent before is still read
@@ -119,7 +129,6 @@ class Connection:
         except OSError:
             count = 0
         if count:
-            self.received_length += count
             self.short = count < len(view) if self._tls is None else self._tls.short
             core.received(count)
         else:
@@ -155,7 +164,6 @@ class Connection:
                 self.operations.passed(operation, moved, OSError(number, os.strerror(number)) if number else None)
             except DicomError as error:
                 overlong = error
-            self.received_length += received
             over = reason == pump.LAST
             self.core.passed(received, held, state, over)
             if over and self.over is None:
@@ -211,6 +219,7 @@ class Connection:
         if self.over is None:
             self.over = reason
             self.orphans += self.operations.end()
+            self.watcher.ended(reason)
 
     def abort(self, reason: DicomError) -> None:
         """Send A-ABORT (by whom and why is in ``reason.answer``) and end with this reason."""
@@ -248,6 +257,7 @@ class Connection:
         """Close the socket; an open association is lost."""
         self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
+        self.watcher.closed()
 
 
 def _load_pump() -> Any:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterable
 from inspect import iscoroutine
 from typing import Any, Protocol
 
 from dicomcore.errors import DicomError, LocalProtocolError
 from dicomcore.net.operations import DriverEffect, Operation
+from dicomcore.net.watch import Log
 from dicomcore.services.base import Associate, At, Call, Perform, ServiceProvider, User
 
 __all__ = ["BlockingChannel", "Effects", "refuse_coroutines"]
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class BlockingChannel(Protocol):

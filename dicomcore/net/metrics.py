@@ -18,7 +18,7 @@ from dicomcore.vocab.status import StatusCategory
 __all__ = ["BOUNDS", "CATEGORIES", "Histogram", "Metrics", "OperationMetrics", "prometheus_text"]
 
 # Seconds: the upper bounds of all buckets but the last, which has none.
-BOUNDS: Final = tuple(float(f"{digits}e{power}") for power in range(-5, 2) for digits in ("1", "2.5", "5")) + (100.0,)
+BOUNDS: Final = (*(float(f"{digits}e{power}") for power in range(-5, 2) for digits in ("1", "2.5", "5")), 100.0)
 
 CATEGORIES: Final = (
     StatusCategory.SUCCESS,
@@ -29,6 +29,11 @@ CATEGORIES: Final = (
 )
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, int]:
+    return _NOTHING
 
 
 class Histogram(NamedTuple):
@@ -102,9 +107,9 @@ class Metrics:
     """Closed at once, since they came too fast or were too many."""
     associations_accepted: int = 0
     associations_open: int = 0
-    associations_rejected: Mapping[str, int] = _NOTHING
+    associations_rejected: Mapping[str, int] = field(default_factory=_nothing)
     """By reason, in words."""
-    associations_ended: Mapping[str, int] = _NOTHING
+    associations_ended: Mapping[str, int] = field(default_factory=_nothing)
     """``released``, ``aborted`` (by this side), ``aborted by peer`` or ``lost``."""
     associations_failed: int = 0
     """Requested, and aborted or lost before they were accepted or rejected."""
@@ -173,7 +178,7 @@ _Labels = tuple[tuple[str, str], ...]
 _Sample = tuple[str, _Labels, float]  # what follows the family's name, labels, value
 
 
-def prometheus_text(metrics: Metrics, *, prefix: str = "dicomcore", labels: Mapping[str, str] = _NOTHING) -> str:
+def prometheus_text(metrics: Metrics, *, prefix: str = "dicomcore", labels: Mapping[str, str] = _NO_LABELS) -> str:
     """The text exposition format 0.0.4 (``text/plain; version=0.0.4``); ``labels`` are put on every sample."""
     fixed = tuple(labels.items())
     lines: list[str] = []

@@ -15,7 +15,6 @@ thread that reads; what it raises (a DicomError) is why the association is to be
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -24,6 +23,7 @@ from typing import Any, Final, NamedTuple
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.errors import LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import (
     Answer,
     Associate,
@@ -60,7 +60,7 @@ FIRST_NORMALIZED: Final = 0x0100  # of the command fields
 OUT_OF_RESOURCES: Final = 0xA700  # PS3.7 C.4.2: of the C-services
 RESOURCE_LIMITATION: Final = 0x0213  # PS3.7 C.5.15: of the N-services
 
-log = logging.getLogger("dicomcore.net")
+log = Log("services")
 
 
 class Operation:
@@ -190,6 +190,7 @@ class Operations:
         guard: AbstractContextManager[Any] | None = None,
         defer: Callable[[Operation, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.exchange = exchange
         self.write: Write | None = None
@@ -204,6 +205,7 @@ class Operations:
         self._flush = flush
         self._defer = defer
         self._put_off = put_off
+        self.watch = watch if watch is not None else Watch()
         self._unsent = 0  # final responses since all that was queued had left
         self._guard = guard if guard is not None else nullcontext()
         self._asked: dict[int, Operation] = {}  # by the message id of our request
@@ -314,6 +316,7 @@ class Operations:
         request = Request(*message, agreed, self.calling_ae, self.called_ae, self.peer)
         context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
         operation = Operation(request, context, *self._router.start(request, context))
+        self.watch.began(request)
         self.running[message.command.elements["MessageID"]] = operation
         if message.has_body:
             self._receiving = operation
@@ -515,7 +518,8 @@ class Operations:
                     request.context_id, response.command(request.command), response.body
                 )
             except LocalProtocolError as error:
-                log.warning("%s: a response that cannot be sent: %s", request.command.name, error)
+                name = request.command.name
+                log.warning("%s: a response that cannot be sent: %s", name, error, extra=self.watch.extra)
                 operation.answered = True
                 with suppress(LocalProtocolError):  # after our own A-RELEASE request nothing may follow (PS3.8, Sta7)
                     self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
@@ -534,7 +538,10 @@ class Operations:
         operation.failed = True
         if not self.over:
             name = operation.request.command.name
-            log.warning("%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error)
+            extra = self.watch.extra
+            log.warning(
+                "%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error, extra=extra
+            )
             refusal = Response(status_of(error))
             if operation.body_open:
                 operation.held = refusal  # sent when the body has been drained; the provider then ends once more
@@ -547,12 +554,15 @@ class Operations:
         """The operation is over, or its association is: close what it began."""
         operation.over = True
         operation.waits = NOTHING
+        if not operation.answered:
+            self.watch.left(operation.request)
         for generator in (operation.user, operation.provider):
             try:
                 if generator is not None:
                     generator.close()
             except Exception as error:
-                log.warning("a provider failed while it was closed: %s", error, exc_info=error)
+                extra = self.watch.extra
+                log.warning("a provider failed while it was closed: %s", error, exc_info=error, extra=extra)
         message_id = operation.request.command.elements["MessageID"]
         if self.running.get(message_id) is operation:  # an id may be used again as soon as it is answered
             del self.running[message_id]

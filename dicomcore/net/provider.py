@@ -13,7 +13,6 @@ lets us wait in the middle of a message is given `Limits.message_timeout` for it
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from dicomcore.net.effects import Effects
 from dicomcore.net.operations import Operation
 from dicomcore.net.poller import Facilities, Poller
 from dicomcore.net.tls_socket import Wire
+from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Router
 from dicomcore.ul import Association, AssociationRequested, Event, ReleaseRequested, ReleaseResponse
 
@@ -34,7 +34,7 @@ __all__ = ["ServedConnection"]
 PARTING = 2.0  # seconds that a peer is given to close after our last PDU
 BATCH = 32 * 1024  # bytes of Pending responses that may leave together
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class ServedConnection(Connection):
@@ -53,9 +53,10 @@ class ServedConnection(Connection):
         effects: Effects,
         submit: Callable[[ServedConnection], None],
         decide: Callable[[ServedConnection, AssociationRequested], None],
+        watch: Watch,
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock, put_off=self._put_off)
+        super().__init__(sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch)
         self.peer = self.operations.peer = peer
         self.lent = False  # a worker has the reading, or is about to; else the selector
         self.performers = 0  # workers that run a provider while others have the reading
@@ -191,10 +192,10 @@ class ServedConnection(Connection):
     def _time_left(self, waited: float = 0.0) -> float:
         """Seconds that the peer may still let us wait for this message, unless it sends."""
         if self._message != (begun := self.exchange.message_count):
-            self._message, self._arrived, self._waited = begun, self.received_length, 0.0
+            self._message, self._arrived, self._waited = begun, self.core.received_length, 0.0
         self._waited += waited
         limits = self.limits
-        return limits.message_timeout + (self.received_length - self._arrived) / limits.message_rate - self._waited
+        return limits.message_timeout + (self.core.received_length - self._arrived) / limits.message_rate - self._waited
 
     # who reads; all with the lock held
 
@@ -247,7 +248,7 @@ class ServedConnection(Connection):
             try:
                 operation = operations.next(room=self.outbox.empty)
             except DicomError as error:
-                log.warning("%r is aborted: %s", operations.calling_ae, error)
+                log.warning("%r is aborted: %s", operations.calling_ae, error, extra=self.watcher.extra)
                 with self.lock:
                     self.abort(error)
                 continue
@@ -269,7 +270,7 @@ class ServedConnection(Connection):
             while (effect := advance(operation)) is not None:
                 effects.perform(operation, effect)
         except BaseException as error:  # also SystemExit of a provider: it ends this association, not the worker
-            log.exception("serving %r failed", self.operations.calling_ae)
+            log.exception("serving %r failed", self.operations.calling_ae, extra=self.watcher.extra)
             with self.lock:
                 self.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
             advance(operation)

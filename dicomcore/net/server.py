@@ -15,12 +15,12 @@ core waits in Sta3 under its deadline; see `ul.decision` for what it may answer.
 from __future__ import annotations
 
 import heapq
-import logging
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from itertools import count
@@ -31,11 +31,14 @@ from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, Loca
 from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
 from dicomcore.net.effects import BlockingChannel, Effects
+from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
 from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import listen, tune
+from dicomcore.net.watch import Log, ServerWatch
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
 from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Decision, Reject, State, decision
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 NEVER = float("inf")
 LINGER = 0.005  # seconds a worker waits for the next message of the association it has just served
@@ -72,6 +75,7 @@ class Server:
         facilities: Facilities,
         associate: Callable[..., BlockingChannel],
         authorize: Callable[[AssociationRequested], Any] | None = None,
+        on_event: Callable[[WatchEvent], object] | None = None,
         security: SecuritySettings | None = None,
     ) -> None:
         if iscoroutinefunction(authorize):
@@ -103,6 +107,7 @@ class Server:
             self._listeners = {sock.fileno(): sock for sock in listeners}
             self._pool = WorkerPool(self._labour, workers, "dicomcore-worker", facilities)
             undo.callback(self._pool.close, 1.0)
+            self._watch = ServerWatch(on_event, self._pool.submit)
             self._poller = open_poller(facilities)
             undo.callback(self._poller.close)
             self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once
@@ -125,6 +130,11 @@ class Server:
         """Connections that are open now, those that are no associations yet included."""
         return len(self._connections)
 
+    @property
+    def metrics(self) -> Metrics:
+        """What it has done so far."""
+        return self._watch.metrics()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the server is closed (True) or `timeout` seconds have passed (False)."""
         return self._closed.wait(timeout)
@@ -141,6 +151,7 @@ class Server:
         self._closed.wait(grace + 2.0)
         if self._pool.close(1.0) and self._pollers:
             self._pollers.pop().close()
+        self._watch.finish()
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +199,7 @@ class Server:
         try:
             action(connection)
         except Exception:
-            log.exception("the association with %r fails", connection.peer)
+            log.exception("the association with %r fails", connection.peer, extra=connection.watcher.extra)
             self._kill(connection)
 
     def _patience(self) -> float | None:
@@ -230,6 +241,7 @@ class Server:
                 log.warning("too many connections at a time or a second, the last from %s: they are closed", peer[0])
             self._flooded = True
             sock.close()
+            self._watch.refuse(peer)
             return
         self._flooded = False
         wire: Wire = sock
@@ -253,6 +265,7 @@ class Server:
             effects=self._effects,
             submit=self._pool.submit,
             decide=self._decide,
+            watch=self._watch.open(peer),
         )
         self._connections[connection.fd] = connection
         core.tick(now)
@@ -278,12 +291,14 @@ class Server:
         if connection.core.state is not State.Sta3:
             return  # the peer has left, or its time is over
         try:
-            answer = decision(authorize(event))
+            answer = decision(authorize(replace(event, peer=connection.peer)))
         except LocalProtocolError as error:
-            log.error("an association from %r is refused: %s", event.request.calling_ae, error)
+            calling, extra = event.request.calling_ae, connection.watcher.extra
+            log.error("an association from %r is refused: %s", calling, error, extra=extra)
             answer = Reject(1, 1, 1)
         except Exception:
-            log.exception("whether to accept %r could not be decided", event.request.calling_ae)
+            calling, extra = event.request.calling_ae, connection.watcher.extra
+            log.exception("whether to accept %r could not be decided", calling, extra=extra)
             answer = Reject(2, 2, 1)
         self._post(lambda: self._guarded(partial(self._judged, answer=answer), connection))
 
@@ -304,13 +319,12 @@ class Server:
         try:
             core.request(answer)
         except DicomError as error:  # an answer of the caller that does not fit the request
-            log.error("an association from %r is refused: %s", connection.operations.calling_ae, error)
+            calling, extra = connection.operations.calling_ae, connection.watcher.extra
+            log.error("an association from %r is refused: %s", calling, error, extra=extra)
             accepted = False
             core.request(Reject(1, 1, 1))
         if accepted:
             self._long.discard(connection.fd)
-        told = "accepted" if accepted else "refused"
-        log.info("association from %r (%s): %s", connection.operations.calling_ae, connection.peer, told)
 
     def _attend(self, connection: ServedConnection) -> None:
         """A socket is ready: read one block, and find out who is to go on."""
@@ -331,7 +345,10 @@ class Server:
         if not connection.established and connection.core.held_length > self._limits.handshake_length:
             self._long.add(connection.fd)
             if len(self._long) > LONG_REQUESTS:
-                log.warning("the request of %r is long, as are those of %s others", connection.peer, LONG_REQUESTS)
+                extra = connection.watcher.extra
+                log.warning(
+                    "the request of %s is long, as are those of %s others", connection.peer, LONG_REQUESTS, extra=extra
+                )
                 self._kill(connection)
                 return
         self._settle(connection)
@@ -514,7 +531,7 @@ class Server:
                     break
                 connection.pull(through=True)
         except BaseException as error:  # also SystemExit of a provider: the association is to be given back
-            log.exception("serving %r failed", connection.operations.calling_ae)
+            log.exception("serving %r failed", connection.operations.calling_ae, extra=connection.watcher.extra)
             connection.abort(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
         self._give_back(connection)
 

@@ -24,7 +24,7 @@ from inspect import iscoroutinefunction
 from itertools import count
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dicomcore.dimse.command import MESSAGES, Command, CommandField
 from dicomcore.dimse.exchange import Exchange
@@ -41,11 +41,9 @@ from dicomcore.net.events import (
     OperationStarted,
 )
 from dicomcore.net.metrics import CATEGORIES, Metrics, Row
+from dicomcore.services.base import Request
 from dicomcore.ul import AssociateRJ, Association, Negotiated, Tracer
 from dicomcore.vocab.status import category, describe
-
-if TYPE_CHECKING:
-    from dicomcore.net.operations import Operation
 
 __all__ = ["Hooks", "Log", "ServerWatch", "Watch"]
 
@@ -397,9 +395,9 @@ class Watch:
         if self._tells:
             self._tell("<-", context_id, message_id, command)
 
-    def began(self, operation: Operation) -> None:
+    def began(self, request: Request) -> None:
         """Its provider begins."""
-        command = operation.request.command
+        command = request.command
         message_id = command.elements["MessageID"]
         now = self._clock()
         field = int(command.field)
@@ -409,7 +407,7 @@ class Watch:
         row.queued(now - self._since.get(message_id, now))
         self._since[message_id] = now
         if self._hooks is not None:
-            context = operation.request.context.abstract_syntax
+            context = request.context.abstract_syntax
             self._hooks.put(OperationStarted(self.association, "provider", message_id, _service(field), context))
 
     def responded(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
@@ -431,9 +429,9 @@ class Watch:
         if self._tells:
             self._tell("->", context_id, message_id, command)
 
-    def left(self, operation: Operation) -> None:
+    def left(self, request: Request) -> None:
         """A provider that never answered is closed."""
-        command = operation.request.command
+        command = request.command
         message_id = command.elements["MessageID"]
         since = self._since.pop(message_id, None)
         if since is not None:

@@ -6,7 +6,6 @@ system call (no spinning) and is rung out of it as soon as other work waits and 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,12 +13,13 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from dicomcore.net.poller import Bell, Facilities, Waiter
+from dicomcore.net.watch import Log
 
 __all__ = ["Worker", "WorkerPool"]
 
 Item = TypeVar("Item")
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class Worker(Generic[Item]):

@@ -12,6 +12,7 @@ from dicomcore.limits import Limits
 from dicomcore.net.ae import Context, Entity
 from dicomcore.net.aio.association import Association
 from dicomcore.net.aio.server import Server
+from dicomcore.net.events import Event
 from dicomcore.services.base import ServiceProvider
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -76,11 +77,13 @@ class AE(Entity):
         identity: UserIdentity | None = None,
         quirks: Quirks = NO_QUIRKS,
         tls: ssl.SSLContext | None = None,
+        on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Opening[Association]:
         """Connect and agree on an association: ``await`` this, or use it in an ``async with`` block.
 
-        The arguments, and what is raised, are those of `dicomcore.AE.associate`; ``services`` may use coroutines.
+        The arguments, and what is raised, are those of `dicomcore.AE.associate`; ``services`` may use coroutines;
+        ``on_event`` is called by a thread of the loop's executor.
         """
         limits = limits or self.limits
         served = tuple(services)
@@ -113,6 +116,7 @@ class AE(Entity):
                 associate=self.associate,
                 quirks=quirks,
                 tls=tls,
+                on_event=on_event,
             )
 
         return Opening(begin)
@@ -132,6 +136,7 @@ class AE(Entity):
         allowed_calling: Sequence[str] = (),
         authorize: Callable[[AssociationRequested], Any] | None = None,
         tls: ssl.SSLContext | None = None,
+        on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Opening[Server]:
         """Serve these services in this loop: ``await`` this for the `Server`, or use it in an ``async with`` block.
@@ -160,5 +165,6 @@ class AE(Entity):
             associate=self.associate,
             authorize=authorize,
             tls=tls,
+            on_event=on_event,
         )
         return Opening(lambda: server.start(port, host))

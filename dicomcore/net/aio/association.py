@@ -8,12 +8,12 @@ on its way cannot be called back; one that waits for its turn has sent nothing a
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dicomcore.errors import (
@@ -30,8 +30,11 @@ from dicomcore.net.aio.link import Asked, UserLink, let_go, step
 from dicomcore.net.aio.storing import StoreMany
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
+from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.transport import tune
+from dicomcore.net.watch import Hooks, Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Association", "Responses"]
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class Association:
@@ -74,6 +77,7 @@ class Association:
         associate: Callable[..., Any],
         quirks: Quirks = NO_QUIRKS,
         tls: ssl.SSLContext | None = None,
+        on_event: Callable[[WatchEvent], object] | None = None,
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         loop = asyncio.get_running_loop()
@@ -84,8 +88,17 @@ class Association:
         try:
             core = Core(requestor=True, limits=limits, quirks=quirks)
             workers = Workers(loop, 0, facilities)
+            hooks = None if on_event is None else Hooks(on_event, partial(workers.post, workers.submit))
             link = UserLink(
-                sock, core, limits, facilities, router, workers=workers, direct=tls is None, associate=associate
+                sock,
+                core,
+                limits,
+                facilities,
+                router,
+                workers=workers,
+                direct=tls is None,
+                associate=associate,
+                watch=Watch(peer, hooks),
             )
             link.peer = peer
             core.request(Associate(request))
@@ -129,6 +142,11 @@ class Association:
         """Whether operations are possible, as far as is known without asking the network."""
         return self._link.over is None
 
+    @property
+    def metrics(self) -> Metrics:
+        """What it has done so far."""
+        return self._link.watcher.metrics()
+
     def explain(self) -> str:
         """What was proposed, what the peer made of it, and which side lacks what."""
         return explain(self.negotiated.request, self.negotiated.answer, self.negotiated.quirks)
@@ -149,7 +167,7 @@ class Association:
             link.work()
             raise
         if not link.released:
-            log.info("release of %s: %s", self.peer, link.over)
+            log.info("release of %s: %s", self.peer, link.over, extra=link.watcher.extra)
 
     async def abort(self) -> None:
         """End the association at once."""
@@ -305,6 +323,7 @@ async def _leave(link: UserLink, reason: DicomError) -> None:
     link.break_off(reason)
     if link.transport is None:
         link.sock.close()
+        link.watcher.closed()
         return
     link.work()
     await link.gone()

@@ -10,7 +10,6 @@ and exchange against the workers.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,6 +23,7 @@ from dicomcore.net.aio.workers import SMALL, Workers
 from dicomcore.net.connection import Connection
 from dicomcore.net.operations import Operation
 from dicomcore.net.poller import Facilities
+from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Associate, At, Await, Call, Perform, Router, is_coroutine_function
 from dicomcore.ul import Association as Core
 
@@ -35,7 +35,7 @@ MEMORY_KEPT: Final = 1.0  # seconds after which an association without traffic g
 
 STRETCHES: Final = 4  # of a body that are moved before other callbacks of the loop run
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class Link(Connection, asyncio.BufferedProtocol):
@@ -53,9 +53,10 @@ class Link(Connection, asyncio.BufferedProtocol):
         direct: bool,
         associate: Callable[..., Any],
         later: Callable[[float, Callable[[], Any]], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers)
+        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers, watch=watch)
         self.loop = workers.loop
         self.workers = workers
         self.outbox: Outlet = Outlet(core, facilities, self.lock, workers)
@@ -131,6 +132,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         if not self.lost.done():
             self.lost.set_result(None)
         self.work()
+        self.watcher.closed()
 
     def pause_writing(self) -> None:
         self.outbox.paused = True
@@ -360,7 +362,8 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def _go_on(self, operation: Operation, effect: Any, error: BaseException | None) -> None:
         if error is not None:  # SystemExit of a provider, or worse: it ends this association, not the server
-            log.error("serving %r failed", self.operations.calling_ae, exc_info=error)
+            extra = self.watcher.extra
+            log.error("serving %r failed", self.operations.calling_ae, exc_info=error, extra=extra)
             self.break_off(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
             _run(self, operation)  # closes it
         elif effect is not None:

@@ -8,10 +8,10 @@ associations yet pile up, no more are accepted until some have ended.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,12 @@ from dicomcore.errors import AssociationAborted, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net.aio.connection import NEVER, Link, close_channels, outcome
 from dicomcore.net.aio.workers import Workers
+from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import HANDSHAKES, LOCAL_LIMIT, LONG_REQUESTS, REST
 from dicomcore.net.transport import listen, tune
+from dicomcore.net.watch import Log, ServerWatch
 from dicomcore.services.base import Call, Router, ServiceProvider, is_coroutine_function
 from dicomcore.ul import (
     Accept,
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-log = logging.getLogger("dicomcore.net")
+log = Log("net")
 
 
 class _Served(Link):
@@ -122,7 +125,9 @@ class Server:
         associate: Callable[..., Any],
         authorize: Callable[[AssociationRequested], Any] | None = None,
         tls: ssl.SSLContext | None = None,
+        on_event: Callable[[WatchEvent], object] | None = None,
     ) -> None:
+        self._watch = ServerWatch(on_event, lambda work: self._workers.submit(work))
         self._router = Router(services)
         self._acceptance = acceptance
         self._limits = limits
@@ -170,6 +175,11 @@ class Server:
         """Connections that are open now, those that are no associations yet included."""
         return len(self._links)
 
+    @property
+    def metrics(self) -> Metrics:
+        """What it has done so far."""
+        return self._watch.metrics()
+
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until the server is closed (True) or `timeout` seconds have passed (False)."""
         try:
@@ -204,6 +214,7 @@ class Server:
                 else:
                     link.sock.close()
             self._workers.close()
+            self._watch.finish()
             self._closed.set()
 
     async def _ended(self, timeout: float) -> None:
@@ -267,6 +278,7 @@ class Server:
             direct=self._tls is None,
             associate=self._associate,
             later=self._later,
+            watch=self._watch.open(peer),
         )
         link.peer = link.operations.peer = peer
         self._links.add(link)
@@ -279,11 +291,12 @@ class Server:
                 lambda: link, link.sock, ssl=self._tls, ssl_handshake_timeout=patience
             )
         except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
-            log.debug("no connection with %s: %s", link.peer, error)
+            log.debug("no connection with %s: %s", link.peer, error, extra=link.watcher.extra)
             if link.transport is not None:
                 link.transport.abort()
             else:
                 link.sock.close()
+                link.watcher.closed()
                 self._forget(link)
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -292,7 +305,8 @@ class Server:
         """A request that needs more memory than others; only a few are taken in at a time."""
         self._long.add(link)
         if len(self._long) > LONG_REQUESTS and link.transport is not None:
-            log.warning("the request of %r is long, as are those of %s others", link.peer, LONG_REQUESTS)
+            extra = link.watcher.extra
+            log.warning("the request of %r is long, as are those of %s others", link.peer, LONG_REQUESTS, extra=extra)
             link.transport.abort()
 
     def _forget(self, link: _Served) -> None:
@@ -325,6 +339,7 @@ class Server:
         self, link: _Served, authorize: Callable[[AssociationRequested], Any], event: AssociationRequested
     ) -> None:
         """Have the caller decide; the core waits for that as long as `Limits.association_timeout`."""
+        event = replace(event, peer=link.peer)
         try:
             if is_coroutine_function(authorize):
                 outcome = await authorize(event)
@@ -334,7 +349,8 @@ class Server:
                     outcome = await outcome
             answer = decision(outcome)
         except Exception as error:
-            log.error("the decision about %r failed", event.request.calling_ae, exc_info=error)
+            extra = link.watcher.extra
+            log.error("the decision about %r failed", event.request.calling_ae, exc_info=error, extra=extra)
             answer = Reject(1, 1, 1) if isinstance(error, LocalProtocolError) else Reject(2, 2, 1)
         if link.core.state is State.Sta3:
             if self._closing or self._established >= self._limits.association_count:
@@ -350,8 +366,6 @@ class Server:
             link.established = True
             self._established += 1
             self._long.discard(link)
-        told = "accepted" if link.established else "refused"
-        log.info("association from %r (%s): %s", link.operations.calling_ae, link.peer, told)
 
     # work that was put off
 
