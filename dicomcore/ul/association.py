@@ -428,7 +428,12 @@ class Association:
         if length > longest:
             self._refuse(
                 PDU_EVENTS[kind],
-                LimitExceeded(f"PDU type {kind:02X}H of length {length}", offset=offset, clause="PS3.8 9.3.1"),
+                LimitExceeded(
+                    f"PDU type {kind:02X}H of length {length}",
+                    offset=offset,
+                    clause="PS3.8 9.3.1",
+                    hint="see Limits.associate_length",
+                ),
             )
             return False
         return True
@@ -448,4 +453,6 @@ class Association:
             self._events.append(Aborted(2, 0, by_peer=False, why=str(error)))
             self._end()  # its body is not read, so nothing after it can be
         else:
-            self._fire(Evt.Evt19, fault(error.message, INVALID, error.clause or "", error.offset))
+            invalid = fault(error.message, INVALID, error.clause or "", error.offset)
+            invalid.hint = error.hint
+            self._fire(Evt.Evt19, invalid)

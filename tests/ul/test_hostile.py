@@ -79,6 +79,7 @@ def test_a_request_that_claims_too_much_is_refused_at_its_header(length: int) ->
     core = acceptor()
     (event,) = feed(core, struct.pack(">BxI", 1, length))
     assert isinstance(event, Aborted)
+    assert "Limits.associate_length" in event.why
     assert pdus(flush(core)) == [(3, b"\0\1\3\2")]  # local limit exceeded
     assert core.state is State.Sta13
     assert core.held_length <= LIMITS.handshake_length
@@ -205,6 +206,7 @@ def test_limits_of_a_request_and_of_an_answer(bound: str, fits: int) -> None:
     flush(core)
     (event,) = feed(core, encode(ANSWER))
     assert isinstance(event, Aborted)
+    assert f"Limits.{bound}" in event.why
     assert pdus(flush(core)) == [(7, b"\0\0\2\6")]
     ended(core)
 
