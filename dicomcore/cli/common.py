@@ -7,6 +7,8 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dicomcore.data.dataset import Dataset
+    from dicomcore.net.tls import TLS
 
 __all__ = [
     "amount",
@@ -29,6 +32,7 @@ __all__ = [
     "peer_options",
     "print_json",
     "tell_issues",
+    "tls_options",
     "to_terminal",
     "verbose_option",
 ]
@@ -119,6 +123,55 @@ def peer_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def _profile(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from dicomcore.vocab.tls import tls_profile, tls_profiles
+
+    if value is not None and tls_profile(value) is None:
+        known = ", ".join(f"{row.name} or {row.clause.split()[-1]}" for row in tls_profiles().values())
+        raise click.BadParameter(f"the profiles of PS3.15 are {known}", ctx, parameter)
+    return value
+
+
+def tls_options(*, serving: bool = False) -> Callable[[Command], Command]:
+    """--tls and what belongs to it; the command gets an argument ``tls``: a `TLS`, or None without --tls."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    trusted = "of clients, which then have to show a certificate" if serving else "of the peer, if not the system's"
+    own = "Our certificate" if serving else "Certificate to show if asked"
+    options = [
+        click.option("--tls", "secure", is_flag=True, help="Use TLS (PS3.15 annex B); its registered port is 2762."),
+        click.option("--tls-profile", metavar="NAME", callback=_profile, help="bcp195-rfc9325 (B.12) if not given."),
+        click.option("--ca", type=file, metavar="FILE", help=f"Certificates (PEM) of the CAs {trusted}."),
+        click.option("--cert", type=file, metavar="FILE", help=f"{own} (PEM), with those of its CAs after it."),
+        click.option("--key", type=file, metavar="FILE", help="Its key, if not in the same file."),
+    ]
+    if not serving:
+        options.append(click.option("--no-verify", is_flag=True, help="Take any certificate of the peer: insecure."))
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(*args: Any, secure: bool, tls_profile: str | None, no_verify: bool = False, **rest: Any) -> Any:
+            from dicomcore.net.tls import TLS
+            from dicomcore.vocab.tls import DEFAULT_TLS_PROFILE
+
+            files = {name: rest.pop(name) for name in ("ca", "cert", "key")}
+            if not secure and (no_verify or tls_profile or any(files.values())):
+                raise click.UsageError("--tls-profile, --ca, --cert, --key and --no-verify belong to --tls")
+            if secure and files["cert"] is None and (serving or files["key"]):
+                raise click.UsageError("--tls needs --cert here")
+            tls: TLS | None = None
+            if secure:
+                profile, verify = tls_profile or DEFAULT_TLS_PROFILE, not no_verify
+                tls = TLS(profile, files["ca"], certificate=files["cert"], key=files["key"], verify=verify)
+            return command(*args, tls=tls, **rest)
+
+        result: Command = run
+        for option in reversed(options):
+            result = option(result)
+        return result
+
+    return decorate
 
 
 def verbose_option(command: Command) -> Command:

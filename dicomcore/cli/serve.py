@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dicomcore.cli.common import failing, print_json, title_option, verbose_option
+from dicomcore.cli.common import failing, print_json, title_option, tls_options, verbose_option
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from dicomcore.net.tls import TLS
     from dicomcore.services.storage import Stored
 
 __all__ = ["serve_command"]
@@ -43,6 +44,7 @@ __all__ = ["serve_command"]
     show_default=True,
     help="Success is answered for files that outlive a kill, or a loss of power.",
 )
+@tls_options(serving=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each stored object, not its path.")
 @verbose_option
 def serve_command(
@@ -54,12 +56,14 @@ def serve_command(
     duplicates: Literal["replace", "keep", "refuse"],
     durability: Literal["process", "power"],
     as_json: bool,
+    tls: TLS | None,
 ) -> None:
     """Receive objects into a folder until Ctrl-C; the path of each stored object is a line of standard output.
 
     \b
     Example:
       dicomcore serve --port 11112 --ae PACS --out received/
+      dicomcore serve --port 2762 --out received/ --tls --cert pacs.pem --key pacs.key --ca clients-ca.pem
     """
     from dicomcore.net import AE
     from dicomcore.services.storage import StorageSCP
@@ -87,7 +91,7 @@ def serve_command(
         signal.signal(signal.SIGTERM, terminate)
         storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=stored)
         try:
-            serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers)
+            serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers, tls=tls)
         except OSError as error:  # the system's words do not name the port
             raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         with serving as server:

@@ -16,29 +16,40 @@ from dicomcore.cli.common import (
     on_terminal,
     peer_options,
     print_json,
+    tls_options,
     to_terminal,
     verbose_option,
 )
 
 if TYPE_CHECKING:
     from dicomcore.net import StoreReport, StoreResult
+    from dicomcore.net.tls import TLS
 
 __all__ = ["store_command"]
 
 
 @click.command("store")
 @peer_options
+@tls_options()
 @click.argument("paths", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with a row for each file.")
 @verbose_option
 def store_command(
-    host: str, port: int, called: str, calling: str, timeout: float | None, paths: tuple[Path, ...], as_json: bool
+    host: str,
+    port: int,
+    called: str,
+    calling: str,
+    timeout: float | None,
+    paths: tuple[Path, ...],
+    as_json: bool,
+    tls: TLS | None,
 ) -> None:
     """Send PATHs, files and folders with all that is below, to the peer at HOST PORT.
 
     \b
     Example:
       dicomcore store localhost 11112 study/ plan.dcm --called PACS
+      dicomcore store pacs.example 2762 study/ --tls --ca hospital-ca.pem
     """
     from dicomcore.net import store
 
@@ -46,7 +57,9 @@ def store_command(
 
         def send(progress: Callable[[StoreResult], None] | None) -> StoreReport:
             limits = association_limits(timeout)
-            return store(paths, (host, port), called_ae=called, calling_ae=calling, limits=limits, progress=progress)
+            return store(
+                paths, (host, port), called_ae=called, calling_ae=calling, limits=limits, progress=progress, tls=tls
+            )
 
         report = _watched(send, paths) if on_terminal() else send(None)
     named = [file for file, _ in report.skipped if Path(file) in paths]
