@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Calls", "Conversation", "Responses", "Turn"]
+__all__ = ["Calls", "Conversation", "GenericCalls", "Responses", "Turn", "first"]
 
 T = TypeVar("T")
+Finding = TypeVar("Finding")
+Moving = TypeVar("Moving")
+Once = TypeVar("Once")
 
 log = Log("net")
 
@@ -156,53 +159,49 @@ class Turn:
         self._association._finish(error)
 
 
-class Calls:
-    """The generic calls; `Association` brings what they stand on."""
+class GenericCalls(Generic[Once, Finding, Moving]):
+    """The generic calls of an association, whatever drives it: what to ask, and with what arguments.
+
+    ``Finding`` and ``Moving`` are iterators over `Found` and `Progress`, ``Once`` is or becomes an `Outcome`.
+    """
 
     negotiated: Negotiated
     peer: str
     _connection: UserConnection
     _limits: Limits
-    _answers: dict[int, list[Answer]]
-    _conversation: Conversation[Any] | None = None  # of which more are to come
 
     if TYPE_CHECKING:
 
-        def perform(self, user: User) -> Any: ...
-        def _begin(self, conversation: Conversation[Any] | None = None) -> None: ...
-        def _finish(self, error: BaseException | None) -> None: ...
-        def _conversation_over(self, conversation: Conversation[Any]) -> None: ...
-        def _take_in(self) -> None: ...
-        def _send(self, invoke: Invoke) -> int: ...
-        def _cancel(self, context_id: int, message_id: int) -> None: ...
-        def _answer(self, message_ids: Any, final: float | None = None) -> tuple[int, Answer]: ...
+        def _finding(self, ask: Ask[Found], check: bool) -> Finding: ...
+        def _moving(self, ask: Ask[Progress], check: bool) -> Moving: ...
+        def _once(self, ask: Ask[Outcome], check: bool) -> Once: ...
 
-    def c_find(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Responses[Found]:
+    def c_find(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Finding:
         """Which entities match: iterates over (status, identifier), the last one with None for it (PS3.4 C.4.1).
 
         ``query``: a Dataset, or values by keyword. ``model``: UID, keyword or short name ("study-root",
         "patient-root", "worklist"). NegotiationError without a context for it; ServiceError for a failure if ``check``.
         """
         ask = queries.c_find(self.negotiated, query, model, priority=priority, limits=self._limits)
-        return Responses(Conversation(self, ask, check))
+        return self._finding(ask, check)
 
-    def c_get(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Responses[Progress]:
+    def c_get(self, query: Elements, model: str, *, priority: int = 0, check: bool = False) -> Moving:
         """Have the instances sent over this association, to the services given to `AE.associate` (PS3.4 C.4.3).
 
         Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
         """
         ask = queries.c_get(self.negotiated, query, model, priority=priority, limits=self._limits)
-        return Responses(Conversation(self, ask, check))
+        return self._moving(ask, check)
 
     def c_move(
         self, query: Elements, destination: str, model: str, *, priority: int = 0, check: bool = False
-    ) -> Responses[Progress]:
+    ) -> Moving:
         """Have the instances sent to the AE called ``destination``, which the peer has to know (PS3.4 C.4.2).
 
         Iterates over `Progress`; ``query`` and ``model`` as in `c_find`.
         """
         ask = queries.c_move(self.negotiated, query, destination, model, priority=priority, limits=self._limits)
-        return Responses(Conversation(self, ask, check))
+        return self._moving(ask, check)
 
     def n_get(
         self,
@@ -212,7 +211,7 @@ class Calls:
         *,
         context: str = "",
         check: bool = False,
-    ) -> Outcome:
+    ) -> Once:
         """Attributes of an instance, by keyword or tag; none asks for all: (status, dataset, elements).
 
         ``context`` as in `services.normalized`: the abstract syntax to ask under, if that is not the SOP class.
@@ -224,7 +223,7 @@ class Calls:
 
     def n_set(
         self, sop_class: str, sop_instance: str, dataset: Elements, *, context: str = "", check: bool = False
-    ) -> Outcome:
+    ) -> Once:
         """Change attributes of an instance."""
         make = normalized.n_set
         return self._once(
@@ -240,7 +239,7 @@ class Calls:
         *,
         context: str = "",
         check: bool = False,
-    ) -> Outcome:
+    ) -> Once:
         """Have an action done on an instance."""
         make = normalized.n_action
         limits = self._limits
@@ -256,14 +255,14 @@ class Calls:
         *,
         context: str = "",
         check: bool = False,
-    ) -> Outcome:
+    ) -> Once:
         """Have an instance made; the UID that a peer chose is ``elements["AffectedSOPInstanceUID"]``."""
         make = normalized.n_create
         return self._once(
             make(self.negotiated, sop_class, sop_instance, dataset, context=context, limits=self._limits), check
         )
 
-    def n_delete(self, sop_class: str, sop_instance: str, *, context: str = "", check: bool = False) -> Outcome:
+    def n_delete(self, sop_class: str, sop_instance: str, *, context: str = "", check: bool = False) -> Once:
         """Have an instance deleted."""
         make = normalized.n_delete
         return self._once(make(self.negotiated, sop_class, sop_instance, context=context, limits=self._limits), check)
@@ -277,7 +276,7 @@ class Calls:
         *,
         context: str = "",
         check: bool = False,
-    ) -> Outcome:
+    ) -> Once:
         """Report an event of an instance; needs the role of an SCP (``roles=`` of `AE.associate`)."""
         make = normalized.n_event_report
         limits = self._limits
@@ -285,12 +284,37 @@ class Calls:
             make(self.negotiated, sop_class, sop_instance, event_type, dataset, context=context, limits=limits), check
         )
 
+
+class Calls(GenericCalls[Outcome, Responses[Found], Responses[Progress]]):
+    """The generic calls, blocking; `Association` brings what they stand on."""
+
+    peer: str
+    _answers: dict[int, list[Answer]]
+    _conversation: Conversation[Any] | None = None  # of which more are to come
+
+    if TYPE_CHECKING:
+
+        def perform(self, user: User) -> Any: ...
+        def _begin(self, conversation: Conversation[Any] | None = None) -> None: ...
+        def _finish(self, error: BaseException | None) -> None: ...
+        def _conversation_over(self, conversation: Conversation[Any]) -> None: ...
+        def _take_in(self) -> None: ...
+        def _send(self, invoke: Invoke) -> int: ...
+        def _cancel(self, context_id: int, message_id: int) -> None: ...
+        def _answer(self, message_ids: Any, final: float | None = None) -> tuple[int, Answer]: ...
+
+    def _finding(self, ask: Ask[Found], check: bool) -> Responses[Found]:
+        return Responses(Conversation(self, ask, check))
+
+    def _moving(self, ask: Ask[Progress], check: bool) -> Responses[Progress]:
+        return Responses(Conversation(self, ask, check))
+
     def _once(self, ask: Ask[Outcome], check: bool) -> Outcome:
-        answer: Answer = self.perform(_first(ask.invoke))
+        answer: Answer = self.perform(first(ask.invoke))
         if check and (error := failure(answer.command, ask.service, self.peer)) is not None:
             raise error
         return ask.read(answer)
 
 
-def _first(invoke: Invoke) -> Any:
+def first(invoke: Invoke) -> Any:
     return (yield invoke)

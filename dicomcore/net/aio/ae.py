@@ -13,6 +13,7 @@ from dicomcore.net.ae import Context, Entity
 from dicomcore.net.aio.association import Association
 from dicomcore.net.aio.server import Server
 from dicomcore.net.events import Event
+from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
 from dicomcore.services.base import ServiceProvider
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -76,7 +77,7 @@ class AE(Entity):
         common_extended: Iterable[CommonExtendedNegotiation] = (),
         identity: UserIdentity | None = None,
         quirks: Quirks = NO_QUIRKS,
-        tls: ssl.SSLContext | None = None,
+        tls: TLSOption = None,
         on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Opening[Association]:
@@ -115,7 +116,7 @@ class AE(Entity):
                 services=served,
                 associate=self.associate,
                 quirks=quirks,
-                tls=tls,
+                security=await asyncio.to_thread(client_settings, tls, host) if tls else None,
                 on_event=on_event,
             )
 
@@ -135,7 +136,7 @@ class AE(Entity):
         require_called_ae: bool = False,
         allowed_calling: Sequence[str] = (),
         authorize: Callable[[AssociationRequested], Any] | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | TLS | None = None,
         on_event: Callable[[Event], object] | None = None,
         limits: Limits | None = None,
     ) -> Opening[Server]:
@@ -164,7 +165,7 @@ class AE(Entity):
             facilities=self._facilities,
             associate=self.associate,
             authorize=authorize,
-            tls=tls,
+            security=server_settings(tls),
             on_event=on_event,
         )
         return Opening(lambda: server.start(port, host))

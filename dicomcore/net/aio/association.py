@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dicomcore.errors import (
     AssociationAborted,
@@ -26,16 +25,22 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
+from dicomcore.net.aio.connection import PARTING
 from dicomcore.net.aio.link import Asked, UserLink, let_go, step
 from dicomcore.net.aio.storing import StoreMany
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
+from dicomcore.net.calls import GenericCalls, first
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
-from dicomcore.net.transport import tune
+from dicomcore.net.tls import SecuritySettings, why_no_tls
+from dicomcore.net.transport import join_address, tune
 from dicomcore.net.watch import Hooks, Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
+from dicomcore.services.messages import Ask, failure
+from dicomcore.services.normalized import Outcome
+from dicomcore.services.query import Found, Progress
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import NO_QUIRKS, Associate, AssociateRQ, Negotiated, Quirks, Release, explain
@@ -48,10 +53,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Association", "Responses"]
 
+T = TypeVar("T")
+
 log = Log("net")
 
 
-class Association:
+class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Responses[Progress]"]):
     """An open association; made by `AE.associate`. ``async with`` releases it at the end, aborts it on an exception."""
 
     def __init__(self, link: UserLink, transcoder: Transcoder | None) -> None:
@@ -59,6 +66,7 @@ class Association:
         self.negotiated: Negotiated = link.negotiated
         self.peer = link.peer
         self._link = link
+        self._limits = link.limits
         self._storage = StorageSCU(self.negotiated, transcoder=transcoder, limits=link.limits)
 
     # life
@@ -76,13 +84,13 @@ class Association:
         services: Iterable[ServiceProvider] = (),
         associate: Callable[..., Any],
         quirks: Quirks = NO_QUIRKS,
-        tls: ssl.SSLContext | None = None,
+        security: SecuritySettings | None = None,
         on_event: Callable[[WatchEvent], object] | None = None,
     ) -> Association:
         """Connect and agree. NegotiationError, AssociationRejected, AssociationAborted or PeerTimeout say why not."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.association_timeout
-        peer = f"{request.called_ae} at {host}:{port}"
+        peer = f"{request.called_ae} at {join_address(host, port)}"
         router = Router(services)
         sock = await _connect(host, port, min(limits.connect_timeout, limits.association_timeout))
         try:
@@ -96,7 +104,7 @@ class Association:
                 facilities,
                 router,
                 workers=workers,
-                direct=tls is None,
+                direct=security is None,
                 associate=associate,
                 watch=Watch(peer, hooks),
             )
@@ -108,11 +116,10 @@ class Association:
         try:
             async with asyncio.timeout_at(deadline):
                 try:
-                    name = None if tls is None else host
-                    await loop.create_connection(lambda: link, sock=sock, ssl=tls, server_hostname=name)
-                except ssl.SSLError as error:
-                    raise NegotiationError(f"{peer}: no TLS connection: {error}") from error
+                    await loop.create_connection(lambda: link, sock=sock, **_security(security, limits))
                 except OSError as error:
+                    if security is not None:
+                        raise why_no_tls(error, peer) from error
                     raise AssociationAborted(f"{peer}: {error}") from error
                 await link.until(lambda: link.negotiated is not None or link.refusal is not None)
         except TimeoutError:
@@ -130,7 +137,12 @@ class Association:
             )
         if link.negotiated is None:
             await link.gone()
-            raise link.why_over()
+            if security is not None and isinstance(link.broken, OSError):
+                raise why_no_tls(link.broken, peer)  # in TLS 1.3 the peer judges after our handshake
+            over = link.why_over()
+            if security is None and not link.core.received_length:
+                over.hint = "does it want TLS there?"
+            raise over
         association = cls(link, transcoder)
         if not link.negotiated.contexts:
             await association.release()
@@ -225,12 +237,24 @@ class Association:
         """
         return StoreMany(self._link, self._storage, sources, window)
 
-    def responses(self, invoke: Invoke) -> Responses:
+    def responses(self, invoke: Invoke) -> Responses[Answer]:
         """The answers to one request, as they come: ``async for answer in association.responses(invoke)``.
 
         Leaving it early cancels a C-FIND, C-GET or C-MOVE; what still comes is dropped.
         """
-        return Responses(self._link, invoke)
+        return Responses(self._link, Ask(invoke, _itself, invoke.command.name), False)
+
+    def _finding(self, ask: Ask[Found], check: bool) -> Responses[Found]:
+        return Responses(self._link, ask, check)
+
+    def _moving(self, ask: Ask[Progress], check: bool) -> Responses[Progress]:
+        return Responses(self._link, ask, check)
+
+    async def _once(self, ask: Ask[Outcome], check: bool) -> Outcome:
+        answer: Answer = await self._perform(first(ask.invoke))
+        if check and (error := failure(answer.command, ask.service, self.peer)) is not None:
+            raise error
+        return ask.read(answer)
 
     async def perform(self, user: User) -> Any:
         """Run the generator of a service's user side, on a worker: send what it yields, hand it the responses.
@@ -271,38 +295,46 @@ class Association:
             let_go(user)
 
 
-class Responses:
-    """The answers to one request, to be iterated over once."""
+class Responses(Generic[T]):
+    """What the peer answers to one request, to be iterated over once; close it, or drop it, to want no more.
 
-    def __init__(self, link: UserLink, invoke: Invoke) -> None:
+    Nothing is sent before it is iterated.
+    """
+
+    def __init__(self, link: UserLink, ask: Ask[T], check: bool) -> None:
         self._link = link
-        self._invoke: Invoke | None = invoke
+        self._ask = ask
+        self._check = check
+        self._begun = False
         self._asked: Asked | None = None
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Answer:
+    async def __anext__(self) -> T:
         link = self._link
-        if self._invoke is not None:
-            invoke, self._invoke = self._invoke, None
+        if not self._begun:
+            self._begun = True
             await link.turn()
             if link.over is not None:
                 raise link.why_over()
-            self._asked = link.ask(invoke)
+            self._asked = link.ask(self._ask.invoke)
         asked = self._asked
         if asked is None or (asked.done and not asked.answers):
             raise StopAsyncIteration
         try:
-            return await link.answer(asked)
+            answer = await link.answer(asked)
         except asyncio.CancelledError:
             link.break_off(AssociationAborted("an operation was broken off", answer=(0, 0)))
             link.work()
             raise
+        if self._check and (error := failure(answer.command, self._ask.service, link.peer)) is not None:
+            raise error
+        return self._ask.read(answer)
 
     def close(self) -> None:
         """Want no more."""
-        asked, self._asked, self._invoke = self._asked, None, None
+        asked, self._asked, self._begun = self._asked, None, True
         if asked is not None:
             self._link.abandon(asked)
 
@@ -318,6 +350,18 @@ class Responses:
             self._link.workers.post(self.close)  # a collector may call from any thread
 
 
+def _security(security: SecuritySettings | None, limits: Limits) -> dict[str, Any]:
+    """What the loop wants to know of TLS."""
+    if security is None:
+        return {}
+    return {
+        "ssl": security.context,
+        "server_hostname": security.server_name or "",
+        "ssl_handshake_timeout": limits.association_timeout,
+        "ssl_shutdown_timeout": PARTING,
+    }
+
+
 async def _leave(link: UserLink, reason: DicomError) -> None:
     """Abort what is not associated yet."""
     link.break_off(reason)
@@ -329,10 +373,14 @@ async def _leave(link: UserLink, reason: DicomError) -> None:
     await link.gone()
 
 
+def _itself(answer: Answer) -> Answer:
+    return answer
+
+
 async def _connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     loop = asyncio.get_running_loop()
-    where = f"{host}:{port}"
+    where = join_address(host, port)
     if not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
         raise NegotiationError(f"no port {port}", hint="a port is a number from 1 to 65535")
     failure: OSError | None = None

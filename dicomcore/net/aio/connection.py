@@ -27,12 +27,14 @@ from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Associate, At, Await, Call, Perform, Router, is_coroutine_function
 from dicomcore.ul import Association as Core
 
-__all__ = ["NEVER", "Link", "close_channels", "outcome"]
+__all__ = ["NEVER", "PARTING", "Link", "close_channels", "outcome"]
 
 NEVER: Final = float("inf")
 PARTING: Final = 2.0  # seconds that a peer is given to close after our last PDU
+TOGETHER: Final = 32 * 1024  # bytes of Pending responses that may leave together
 MEMORY_KEPT: Final = 1.0  # seconds after which an association without traffic gives its buffers back
 
+MESSAGES: Final = 64  # that may wait while the peer is still listened to
 STRETCHES: Final = 4  # of a body that are moved before other callbacks of the loop run
 
 log = Log("net")
@@ -56,13 +58,16 @@ class Link(Connection, asyncio.BufferedProtocol):
         watch: Watch | None = None,
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers, watch=watch)
+        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers, self._puts_off, watch=watch)
         self.loop = workers.loop
         self.workers = workers
         self.outbox: Outlet = Outlet(core, facilities, self.lock, workers)
         self.transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
+        self.broken: BaseException | None = None  # by what it was lost
         self.parting_until = NEVER
+        self.unheard = 0.0  # seconds that this side did not listen, in all
+        self._unheard_since = 0.0
         self.received_at = self.sent_at = self.loop.time()
         self.performers = 0  # providers that workers or tasks are at
         self._direct = direct
@@ -77,7 +82,9 @@ class Link(Connection, asyncio.BufferedProtocol):
         self._called = False  # a worker has asked for a turn of the loop
         self._scratch = False  # what arrives now is not for the core
         self._timer: asyncio.TimerHandle | None = None
-        self._shortest = min(limits.network_timeout, limits.dimse_timeout, limits.idle_timeout, MEMORY_KEPT)
+        self._shortest = min(
+            limits.network_timeout, limits.dimse_timeout, limits.idle_timeout, limits.message_timeout, MEMORY_KEPT
+        )
 
     # what the transport calls
 
@@ -123,6 +130,7 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.transport = None
+        self.broken = exc
         self._ended(f"the connection was lost: {exc}" if exc else "the peer closed the connection")
         if self._timer is not None:
             self._timer.cancel()
@@ -167,6 +175,7 @@ class Link(Connection, asyncio.BufferedProtocol):
                 if not (operations.room_wanted and self.outbox.empty and self.over is None):
                     break  # nobody waited for what has just left
         except DicomError as error:
+            log.warning("%r is aborted: %s", operations.calling_ae, error, extra=self.watcher.extra)
             self.break_off(error)
         if operations.write is not None and not self._writing:
             self._write_elsewhere()
@@ -230,12 +239,15 @@ class Link(Connection, asyncio.BufferedProtocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        hears = self.over is not None or not (self.inbox or self._writing or self.lagging)
+        waits = self.inbox and (self.operations.holds_views or len(self.inbox) > MESSAGES)
+        hears = self.over is not None or not (waits or self._writing or self.lagging)
         if hears is not self._hears:
             self._hears = hears
             if hears:
+                self.unheard += self.loop.time() - self._unheard_since
                 transport.resume_reading()
             else:
+                self._unheard_since = self.loop.time()
                 transport.pause_reading()
 
     @property
@@ -328,6 +340,14 @@ class Link(Connection, asyncio.BufferedProtocol):
         """A sink is written to by a worker, unless it only takes bytes to memory or to a file, and few of them."""
         return not (operation.prompt and length <= SMALL and self.workers.pace.quick())
 
+    def _puts_off(self) -> bool:
+        """Pending responses that follow each other closely leave together."""
+        if self.core.queued_length >= TOGETHER:
+            return False
+        if threading.get_ident() != self._thread:
+            self._call()
+        return True
+
     def _write_elsewhere(self) -> None:
         write = self.operations.write
         assert write is not None
@@ -341,7 +361,12 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def _written(self) -> None:
         self._writing = False
-        operation = self.operations.written()
+        try:
+            operation = self.operations.written()
+        except DicomError as error:
+            log.warning("%r is aborted: %s", self.operations.calling_ae, error, extra=self.watcher.extra)
+            self.break_off(error)
+            operation = None
         if operation is not None:
             self._advance(operation)
         self.work()
@@ -370,7 +395,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             self.performers += 1
             self._start(self._perform(operation, effect))
         elif operation.over and operation.channels:
-            self._start(close_channels(operation.channels, abort=self.over is not None))
+            self._start(close_channels(operation.channels, abort=operation.failed or self.over is not None))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work)

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from dicomcore.errors import AssociationAborted, LocalProtocolError, PeerTimeout, RemoteProtocolError
+from dicomcore.errors import (
+    AssociationAborted,
+    DicomError,
+    LimitExceeded,
+    LocalProtocolError,
+    PeerTimeout,
+    RemoteProtocolError,
+)
 from dicomcore.limits import Limits
-from dicomcore.net.aio.connection import NEVER, Link, close_channels, outcome
+from dicomcore.net.admission import Admission
+from dicomcore.net.aio.connection import NEVER, PARTING, Link, close_channels, outcome
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import HANDSHAKES, LOCAL_LIMIT, LONG_REQUESTS, REST
+from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.transport import listen, tune
 from dicomcore.net.watch import Log, ServerWatch
 from dicomcore.services.base import Call, Router, ServiceProvider, is_coroutine_function
@@ -31,6 +39,7 @@ from dicomcore.ul import (
     Acceptance,
     Association,
     AssociationRequested,
+    Decision,
     Event,
     Reject,
     ReleaseRequested,
@@ -57,6 +66,10 @@ class _Served(Link):
         self.established = False
         self._server = server
         self._release_due = False
+        self._midway_since = NEVER  # a message, or another PDU, has arrived in part
+        self._message = -1  # which one: how many had begun
+        self._arrived = 0  # bytes that had arrived then
+        self._unheard = 0.0  # seconds that we had not listened then
 
     def connected(self) -> None:
         self.core.tick(self.loop.time())
@@ -67,7 +80,10 @@ class _Served(Link):
             case AssociationRequested():
                 self._server._decide(self, event)
             case ReleaseRequested():
-                if self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
+                if self.core.quirks.drop_pending and not self.operations.idle:
+                    self.core.request(ReleaseResponse())
+                    self.end(AssociationAborted("the peer released the association and wants no more responses"))
+                elif self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
                     self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
                 else:
                     self._release_due = True
@@ -80,12 +96,22 @@ class _Served(Link):
             with self.lock:
                 self.core.request(ReleaseResponse())
                 self._digest()
+        self._note_message()
         if not self.established and self.core.held_length > self.limits.handshake_length:
             self._server._is_long(self)
         if self.quiet and self.transport is None:
             self._server._forget(self)
         elif self._server._closing and self.over is None and self.operations.idle and self.outbox.empty:
             self.close()
+
+    def _note_message(self) -> None:
+        """When the peer began with the message that is half here."""
+        if not (self.exchange.receiving or self.core.receiving):
+            self._midway_since = NEVER
+        elif self._midway_since == NEVER or self._message != self.exchange.message_count:
+            self._midway_since = self.received_at
+            self._message, self._arrived = self.exchange.message_count, self.core.received_length
+            self._unheard = self.unheard
 
     @property
     def quiet(self) -> bool:
@@ -98,7 +124,14 @@ class _Served(Link):
             return latest + self.limits.network_timeout
         if self.performers or not self._hears:
             return NEVER  # the peer waits for us
-        return latest + (self.limits.idle_timeout if self.operations.idle else self.limits.network_timeout)
+        limits = self.limits
+        if self._midway_since < NEVER:
+            ours = self.unheard - self._unheard
+            given = limits.message_timeout + (self.core.received_length - self._arrived) / limits.message_rate
+            return min(latest + limits.network_timeout, self._midway_since + given + ours)
+        if self.operations.asking:
+            return latest + limits.dimse_timeout
+        return latest + (limits.idle_timeout if self.operations.idle else limits.network_timeout)
 
     def impatient(self) -> None:
         self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
@@ -124,7 +157,7 @@ class Server:
         facilities: Facilities,
         associate: Callable[..., Any],
         authorize: Callable[[AssociationRequested], Any] | None = None,
-        tls: ssl.SSLContext | None = None,
+        security: SecuritySettings | None = None,
         on_event: Callable[[WatchEvent], object] | None = None,
     ) -> None:
         self._watch = ServerWatch(on_event, lambda work: self._workers.submit(work))
@@ -134,11 +167,11 @@ class Server:
         self._facilities = facilities
         self._associate = associate
         self._authorize = authorize
-        self._tls = tls
+        self._security = security
         self._count = workers
         self._links: set[_Served] = set()
         self._long: set[_Served] = set()  # those whose requests are long
-        self._established = 0
+        self._flooded = False  # the last connection came too fast
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()  # acceptors, connections being opened, work that was put off
         self._timers: set[asyncio.TimerHandle] = set()
@@ -146,6 +179,7 @@ class Server:
     async def start(self, port: int, host: str) -> Self:
         """Listen, and accept from now on. OSError when the port cannot be had."""
         self._loop = asyncio.get_running_loop()
+        self._admission = Admission(self._limits, self._loop.time())
         self._fewer = asyncio.Event()  # connections than before
         self._closed = asyncio.Event()
         listeners = listen(host, port)
@@ -168,7 +202,7 @@ class Server:
     @property
     def association_count(self) -> int:
         """Associations that stand now."""
-        return self._established
+        return self._admission.association_count
 
     @property
     def connection_count(self) -> int:
@@ -263,11 +297,19 @@ class Server:
         finally:
             listener.close()
 
-    def _welcome(self, sock: socket.socket, peer: Any) -> None:
+    def _welcome(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        if not self._admission.connect(peer[0], self._loop.time()):
+            if not self._flooded:
+                log.warning("too many connections at a time or a second, the last from %s: they are closed", peer[0])
+            self._flooded = True
+            sock.close()
+            return
+        self._flooded = False
         try:
             tune(sock)
         except OSError:
             sock.close()
+            self._admission.leave(peer[0], associated=False)
             return
         core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
         link = _Served(
@@ -275,7 +317,7 @@ class Server:
             sock,
             core,
             workers=self._workers,
-            direct=self._tls is None,
+            direct=self._security is None,
             associate=self._associate,
             later=self._later,
             watch=self._watch.open(peer),
@@ -285,11 +327,15 @@ class Server:
         self._start(self._open(link))
 
     async def _open(self, link: _Served) -> None:
-        patience = self._limits.artim if self._tls is not None else None
+        security: dict[str, Any] = {}
+        if self._security is not None:
+            security = {
+                "ssl": self._security.context,
+                "ssl_handshake_timeout": self._limits.artim,
+                "ssl_shutdown_timeout": PARTING,
+            }
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: link, link.sock, ssl=self._tls, ssl_handshake_timeout=patience
-            )
+            await self._loop.connect_accepted_socket(lambda: link, link.sock, **security)
         except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
             log.debug("no connection with %s: %s", link.peer, error, extra=link.watcher.extra)
             if link.transport is not None:
@@ -315,31 +361,26 @@ class Server:
             return
         self._links.discard(link)
         self._long.discard(link)
-        if link.established:
-            self._established -= 1
+        self._admission.leave(link.peer[0], associated=link.established)
         self._fewer.set()
 
     def _decide(self, link: _Served, event: AssociationRequested) -> None:
-        """Answer an A-ASSOCIATE-RQ: what negotiation proposes, unless the house is full or closing, or somebody else
-        is to be asked."""
-        if link.core.state is not State.Sta3:
-            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
+        """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
         operations = link.operations
         operations.calling_ae, operations.called_ae = event.request.calling_ae, event.request.called_ae
-        if self._closing or self._established >= self._limits.association_count:
-            self._answer(link, LOCAL_LIMIT)
-        elif (refusal := event.proposal.reject) is not None:
+        if (refusal := event.proposal.reject) is not None:
             self._answer(link, Reject(refusal.result, refusal.source, refusal.reason))
         elif self._authorize is None:
             self._answer(link, Accept())
         else:
-            link._start(self._ask(link, self._authorize, event))
+            link._start(self._judge(link, event, self._authorize))
 
-    async def _ask(
-        self, link: _Served, authorize: Callable[[AssociationRequested], Any], event: AssociationRequested
+    async def _judge(
+        self, link: _Served, event: AssociationRequested, authorize: Callable[[AssociationRequested], Any]
     ) -> None:
-        """Have the caller decide; the core waits for that as long as `Limits.association_timeout`."""
+        """Ask the caller; the core waits for that as long as `Limits.association_timeout`."""
         event = replace(event, peer=link.peer)
+        extra = link.watcher.extra
         try:
             if is_coroutine_function(authorize):
                 outcome = await authorize(event)
@@ -348,29 +389,42 @@ class Server:
                 if isawaitable(outcome):
                     outcome = await outcome
             answer = decision(outcome)
-        except Exception as error:
-            extra = link.watcher.extra
-            log.error("the decision about %r failed", event.request.calling_ae, exc_info=error, extra=extra)
-            answer = Reject(1, 1, 1) if isinstance(error, LocalProtocolError) else Reject(2, 2, 1)
-        if link.core.state is State.Sta3:
-            if self._closing or self._established >= self._limits.association_count:
-                answer = LOCAL_LIMIT
-            with link.lock:
-                self._answer(link, answer)
-                link._digest()
-            link.work()
+        except LocalProtocolError as error:
+            log.error("an association from %r is refused: %s", event.request.calling_ae, error, extra=extra)
+            answer = Reject(1, 1, 1)
+        except Exception:
+            log.exception("whether to accept %r could not be decided", event.request.calling_ae, extra=extra)
+            answer = Reject(2, 2, 1)
+        with link.lock:
+            self._answer(link, answer)
+            link._digest()
+        link.work()
 
-    def _answer(self, link: _Served, answer: Accept | Reject) -> None:
-        link.core.request(answer)
-        if isinstance(answer, Accept):
-            link.established = True
-            self._established += 1
+    def _answer(self, link: _Served, answer: Decision) -> None:
+        """Accept or reject, unless the house is full or closing."""
+        core = link.core
+        if core.state is not State.Sta3:
+            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
+        accepted = isinstance(answer, Accept)
+        if accepted and (self._closing or not self._admission.associate(link.peer[0])):
+            accepted, answer = False, LOCAL_LIMIT
+        link.established = accepted
+        try:
+            core.request(answer)
+        except DicomError as error:  # an answer of the caller that does not fit the request
+            extra = link.watcher.extra
+            log.error("an association from %r is refused: %s", link.operations.calling_ae, error, extra=extra)
+            accepted = False
+            core.request(Reject(1, 1, 1))
+        if accepted:
             self._long.discard(link)
 
     # work that was put off
 
     def _later(self, delay: float, work: Callable[[], Generator[Any, Any, None]]) -> None:
-        """Do it after a while, unless the server closes first."""
+        """Do it after a while, unless the server closes first. LimitExceeded when too much is put off already."""
+        if len(self._timers) >= self._limits.deferred_count:
+            raise LimitExceeded("too much work is put off already, Limits.deferred_count", answer=0xA700)
 
         def begin() -> None:
             self._timers.discard(timer)
