@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .._core.level import Level, setup, setup_types
 from ..encoding.index import read_index
 from ..encoding.values import MultiValue, decode, encode
-from ..encoding.vrs import VRContext, dictionary_vr, single_vrs, vr_for_value
+from ..encoding.vrs import NO_CONTEXT, VRContext, dictionary_vr, single_vrs, vr_for_value
 from ..errors import Issue
 from ..vocab.dictionary import keyword_for_tag, keyword_table, lookup, lookup_private, suggest
 from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax
@@ -228,7 +228,8 @@ class Dataset(Level, Convertible):
         if present is not None and present.VR != "UN" and (entry is None or present.VR in entry.vr):
             vr = present.VR
         else:
-            vr = dictionary_vr(tag, self._context()) or "UN"
+            # Only the dictionary of a private creator depends on what is around the element.
+            vr = dictionary_vr(tag, self._context() if tag & 0x10000 else NO_CONTEXT) or "UN"
         self._store(Element._of(self, tag, vr, coerce(vr, value, tag)))
 
     def _remove(self, tag: int) -> bool:

@@ -133,6 +133,8 @@ def _coerced(vr: str, value: Any) -> Any:
         return Sequence(value or ())
     code = vr[:2] if vr[:2] in VRS else "UN"
     convert = _COERCE[code]
+    if type(value) is str and " " not in vr and ("\\" not in value or code not in _SPLITS):
+        return convert(value)  # one text, which is what most values are
     if code == "DS" and type(value) is MultiValue and (twin := value.twin()) is not None:
         return twin
     if code == "DS" and isinstance(value, (list, tuple)) and (many := decimals_of(value, format_decimal)) is not None:
