@@ -17,6 +17,7 @@ import pytest
 from dicomcore import aio
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Association, Server, StoreResult
+from dicomcore.net.metrics import Metrics
 from dicomcore.services.base import User
 from tests.net.conftest import PATIENCE
 
@@ -116,6 +117,10 @@ class LoopServer:
     def connection_count(self) -> int:
         return self._server.connection_count
 
+    @property
+    def metrics(self) -> Metrics:
+        return self._server.metrics
+
     def wait(self, timeout: float | None = None) -> bool:
         closed: bool = self._driver.run(self._server.wait(timeout))
         return closed
@@ -135,6 +140,10 @@ class LoopAssociation:
     @property
     def is_open(self) -> bool:
         return self._association.is_open
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._association.metrics
 
     def explain(self) -> str:
         return self._association.explain()
