@@ -73,6 +73,21 @@ UNRECOGNIZED_OPERATION = 0x0211
 NO_SUCH_SOP_CLASS = 0x0118
 
 
+# Required of the response when it has an Event Reply or an Action Reply (PS3.7 tables 10.3-2, 10.3-8)
+_REPEATED: Final[Mapping[int, str]] = MappingProxyType(
+    {CommandField.N_EVENT_REPORT_RQ: "EventTypeID", CommandField.N_ACTION_RQ: "ActionTypeID"}
+)
+_COUNTS: Final = frozenset(f"NumberOf{kind}Suboperations" for kind in ("Remaining", "Completed", "Failed", "Warning"))
+# request -> what responses of a category have to hold, beside what every one does
+_REQUIRED: Final[Mapping[int, tuple[StatusCategory, frozenset[str], str]]] = MappingProxyType(
+    {
+        CommandField.C_GET_RQ: (StatusCategory.PENDING, _COUNTS, "PS3.7 9.1.3.1"),
+        CommandField.C_MOVE_RQ: (StatusCategory.PENDING, _COUNTS, "PS3.7 9.1.4.1"),
+        CommandField.N_CREATE_RQ: (StatusCategory.SUCCESS, frozenset({"AffectedSOPInstanceUID"}), "PS3.7 10.1.5.1.4"),
+    }
+)
+
+
 class BodySink(Protocol):
     """Where a body goes, fragment by fragment. A view is valid only during the call.
 
@@ -102,8 +117,21 @@ class Response(NamedTuple):
     elements: Mapping[str, Any] = MappingProxyType({})
 
     def command(self, request: Command) -> Command:
-        """The command set that answers `request`."""
-        return response(request, self.status, **self.elements)
+        """The command set that answers `request`; a reply with a data set repeats what it is the reply to.
+
+        LocalProtocolError when an element is missing that this request and this status require.
+        """
+        elements = self.elements
+        if self.body is not None and (keyword := _REPEATED.get(request.field)) and keyword not in elements:
+            elements = {keyword: request.elements[keyword], **elements}
+        answer = response(request, self.status, **elements)
+        rule = _REQUIRED.get(request.field)
+        if rule is None or category(self.status) is not rule[0]:
+            return answer
+        if missing := rule[1] - answer.elements.keys():
+            lacking = ", ".join(sorted(missing))
+            raise LocalProtocolError(f"{answer.name} with status {self.status:04X} lacks {lacking}", clause=rule[2])
+        return answer
 
     @property
     def is_pending(self) -> bool:
