@@ -437,12 +437,12 @@ class Server:
         if connection.parting:
             self._drop(connection)
             return
+        if connection.over is not None or connection.core.close_transport:
+            self._drop(connection)  # it does not even take our last word
+            return
         connection.waited(monotonic())
         connection.tick()
         if not connection.core.close_transport:
-            if connection.over is not None:
-                self._drop(connection)  # it does not even take our abort
-                return
             connection.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
         self._settle(connection)
 
@@ -553,6 +553,7 @@ class Server:
         self._post(lambda: self._guarded(self._returned, connection))
         if self._closed.is_set():
             connection.close()  # its provider was stuck until long after the server had closed
+            connection.work()  # what still waited for the peer is closed too
 
     def _returned(self, connection: ServedConnection) -> None:
         if connection.lent or connection.performers or self._connections.get(connection.fd) is not connection:

@@ -100,7 +100,7 @@ class FindSCP:
                 yield Response(0xFE00)
                 return
             if calls:
-                yield Call(_nothing)
+                yield Call(self._world.work)
             yield Response(0xFF00, query + struct.pack("<H", number) + bytes(chance.choice((0, 2, 500))))
             if chance.random() < 0.003:
                 raise ServiceError("refused half way", answer=0xA700)
@@ -122,7 +122,7 @@ class RetrieveSCP:
         if received.error is not None:
             raise received.error
         sink.commit()
-        count = sink.value[0]
+        count = bytes(sink.value)[0]
         world = self._world
         channel: Any = None
         if request.command.field == CommandField.C_MOVE_RQ:
@@ -141,7 +141,8 @@ class RetrieveSCP:
                 yield Response(0xFE00)
                 return
             item = world.make_object()
-            status = yield Perform(c_store(world, contexts[0], item, lambda item: item.body), channel)
+            trusted = channel is not None or request.peer not in world.strangers
+            status = yield Perform(c_store(world, contexts[0], item, lambda item: item.body, trusted), channel)
             failed += bool(status)
             yield Response(
                 0xFF00,
@@ -182,7 +183,7 @@ class _ListSink(MemorySink):
     def commit(self) -> None:
         super().commit()
         if self._store is not None:
-            self._store.stored[self._uid] = self.value
+            self._store.stored[self._uid] = bytes(self.value)
             self._leave()
 
     def discard(self) -> None:
@@ -216,11 +217,13 @@ def c_echo(world: World, context_id: int) -> Generator[Any, Answer, int]:
 
 
 def c_store(
-    world: World, context_id: int, item: Object, payload: Callable[[Object], Any]
+    world: World, context_id: int, item: Object, payload: Callable[[Object], Any], trusted: bool = True
 ) -> Generator[Any, Answer, int]:
     elements = {"AffectedSOPClassUID": CT, "AffectedSOPInstanceUID": item.uid, "Priority": 0}
     invoke = Invoke(context_id, Command(CommandField.C_STORE_RQ, {**elements, "CommandDataSetType": 1}), payload(item))
     answer = yield invoke
+    if not trusted:
+        return answer.status
     _matches(world, answer, invoke, item.uid)
     if answer.status == 0:
         world.acknowledged.append(item)
@@ -267,7 +270,3 @@ def c_retrieve(world: World, context_id: int, name: str, count: int) -> Generato
     if answer.status == 0 and seen != count:
         raise world.broken(f"{seen} sub-operations of {count}")
     return answer.status
-
-
-def _nothing() -> None:
-    pass

@@ -116,6 +116,7 @@ class World:
         self.links: list[Link] = []
         self.recorded: list[bytearray] = []
         self.lists: list[ListStore] = []
+        self.strangers: set[str] = set()  # they may say anything
         self.kill_at: int | None = None
         self.kill_by: Literal["process", "power"] = "process"
         self.with_plug: Callable[[Plug], None] | None = None
@@ -510,11 +511,18 @@ class World:
             return Payload(body, fails=True)
         return body
 
+    def connect(self) -> Plug:
+        return self.network.connect(self.server, self._conduct())
+
+    def work(self) -> None:
+        """What a provider has done elsewhere."""
+
     def _bare(self, kind: str) -> None:
         """A peer that is none."""
         chance, network = self.random, self.network
-        plug = network.connect(self.server, self._conduct())
+        plug = self.connect()
         number = plug.fileno()
+        self.strangers.add(f"client {number}")
         if kind == "silent":
             data = b""
         elif kind == "garbage" or not self.recorded:

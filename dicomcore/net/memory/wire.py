@@ -128,6 +128,21 @@ class Plug:
         return -1 if self.closed else self._number
 
     @property
+    def readable(self) -> bool:
+        """A read would not block."""
+        return self._reset or self._ended or bool(self._arrived)
+
+    @property
+    def writable(self) -> bool:
+        """A write would not block."""
+        return self._reset or self._shut or self._conduct.capacity > self._flying_length + len(self.peer._arrived)
+
+    @property
+    def broken(self) -> bool:
+        """There is nothing more to it in either direction."""
+        return self._reset or (self._ended and self._shut)
+
+    @property
     def unread(self) -> int:
         """Bytes that have arrived and not been read."""
         return len(self._arrived)
