@@ -26,7 +26,7 @@ from dicomcore.errors import (
 )
 from dicomcore.limits import Limits
 from dicomcore.net.aio.connection import PARTING
-from dicomcore.net.aio.link import Asked, UserLink, let_go, step
+from dicomcore.net.aio.link import Asked, UserLink, step
 from dicomcore.net.aio.storing import StoreMany
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
@@ -292,7 +292,7 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
         finally:
             if asked is not None:
                 link.abandon(asked)
-            let_go(user)
+            link.let_go(user)
 
 
 class Responses(Generic[T]):

@@ -400,7 +400,12 @@ class Link(Connection, asyncio.BufferedProtocol):
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended_task)
+
+    def _ended_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self.transport is None:
+            self.settle()  # perhaps this was the last that was at work
 
     async def _perform(self, operation: Operation, effect: Any) -> None:
         """Do what only the loop can do, and let the operation go on with its outcome."""

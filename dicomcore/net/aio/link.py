@@ -48,6 +48,7 @@ class UserLink(Link, UserConnection):
         self.changed: list[Callable[[], None]] = []  # called whenever something has happened
         self._sent: list[Asked] = []  # whose bytes have not all left
         self._queue: deque[asyncio.Future[None]] = deque()  # who waits for a turn
+        self._left: list[Any] = []  # users to be closed
         self._waiting = 0  # who waits for an answer
 
     # what happens
@@ -68,7 +69,7 @@ class UserLink(Link, UserConnection):
             if asked.done:
                 del self.asked[message_id]
                 if asked.abandoned:
-                    let_go(asked.user)
+                    self.let_go(asked.user)
             elif asked.held > self.limits.memory_object and self.over is None:
                 self.break_off(LimitExceeded("answers are not fetched", answer=(0, 0)))
             if asked.notify is not None:
@@ -77,8 +78,12 @@ class UserLink(Link, UserConnection):
             for asked in list(self.asked.values()):
                 if asked.notify is not None:
                     asked.notify()
-            if self.transport is None:
-                self.asked.clear()
+                self.let_go(asked.user)
+            self.asked.clear()
+        if self._left and not self.outbox.reading:
+            for user in self._left:
+                let_go(user)
+            self._left.clear()
         self._admit()
         for action in self.changed:
             action()
@@ -108,6 +113,15 @@ class UserLink(Link, UserConnection):
     def impatient(self) -> None:
         what = "did not answer" if self.outbox.empty else "took no more data"
         self.break_off(PeerTimeout(f"the peer {what} in time", answer=(0, 0)))
+
+    def let_go(self, user: Any) -> None:
+        """Close a user; once nothing is read any more from what it holds open."""
+        if user is None:
+            return
+        if self.outbox.reading:
+            self._left.append(user)
+        else:
+            let_go(user)
 
     # asking
 

@@ -46,6 +46,7 @@ class StoreMany:
         self._answered: deque[Asked] = deque()
         self._ahead = 1
         self._exhausted = False
+        self._closed = False
         self._preparing: asyncio.Future[bool] | None = None
         self._future: asyncio.Future[None] | None = None  # of who waits for the next result
 
@@ -74,13 +75,20 @@ class StoreMany:
                     await self._future
                 finally:
                     self._future = None
-        except asyncio.CancelledError:
-            if self._under_way:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._under_way:
                 link.break_off(AssociationAborted("an operation was broken off", answer=(0, 0)))
                 link.work()
+            self.close()
             raise
 
-    def _notify(self, *_: object) -> None:
+    def _on_prepared(self, prepared: asyncio.Future[bool]) -> None:
+        if self._closed:  # nobody waits for it any more
+            prepared.exception()
+            self.close()
+        self._notify()
+
+    def _notify(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
@@ -101,7 +109,7 @@ class StoreMany:
                 break
         if len(ready) < self._ahead and not self._exhausted and self._preparing is None:
             self._preparing = link.workers.run(self._prepare, self._ahead)
-            self._preparing.add_done_callback(self._notify)
+            self._preparing.add_done_callback(self._on_prepared)
             self._ahead = min(2 * self._ahead, AHEAD)
         return failed
 
@@ -132,6 +140,8 @@ class StoreMany:
             self._waiting = iter(self._sources)
         held = 0
         for _ in range(count):
+            if self._closed:
+                break
             try:
                 source = next(self._waiting)
             except StopIteration:
@@ -152,14 +162,16 @@ class StoreMany:
 
     def close(self) -> None:
         """Send no more; what is under way is finished, and its results are dropped."""
-        self._exhausted = True
-        for asked in self._under_way:
+        self._exhausted = self._closed = True
+        for asked, prepared in self._under_way.items():
             asked.notify = None
+            if asked.done:
+                let_go(prepared.user)
             self._link.abandon(asked)
         self._under_way.clear()
-        for prepared in self._ready:
-            let_go(prepared.user)
-        self._ready.clear()
+        self._answered.clear()
+        while self._ready:
+            let_go(self._ready.popleft().user)
 
     async def aclose(self) -> None:
         """Send no more, and wait until what is under way has been answered."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,7 +93,8 @@ class LoopDriver(Driver):
             self._loop.close()
         assert not left, left
         assert not self.complaints, self.complaints
-        assert descriptors() <= self._descriptors
+        more = descriptors().items() - self._descriptors.items()
+        assert not more, more
 
     async def _left(self) -> list[Any]:
         mine = asyncio.current_task()
@@ -197,6 +199,11 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def descriptors() -> int:
-    """How many the process has open, where that can be seen."""
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+def descriptors() -> dict[str, str]:
+    """Those that the process has open, and what they are, where that can be seen."""
+    found: dict[str, str] = {}
+    folder = "/proc/self/fd"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            found[name] = os.readlink(os.path.join(folder, name))
+    return found

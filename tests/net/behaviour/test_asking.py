@@ -272,7 +272,8 @@ def test_a_file_that_shrinks_while_it_is_sent(driver: Driver, ram_path: Path) ->
 
     def user() -> Generator[Invoke, Answer, Answer]:
         ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2.3", Priority=0)
-        return (yield Invoke(context, ask, FileSlice(path, 300, 50_000_000)))
+        with FileSlice(path, 300, 50_000_000) as body:
+            return (yield Invoke(context, ask, body))
 
     with pytest.raises(SourceChanged):
         association.perform(user())
@@ -368,7 +369,7 @@ def test_the_peer_asks_while_we_wait(driver: Driver) -> None:
         sink = MemorySink(1_000_000)
         yield Receive(sink)
         sink.commit()
-        received.append(sink.value)
+        received.append(bytes(sink.value))
         yield Response(0)
 
     server = driver.serve(Scripted(serve), Scripted(keep, CT, CommandField.C_STORE_RQ), roles={CT: (True, True)})
