@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dicomcore.net.tls import TLS
 
 __all__ = [
+    "Command",
     "amount",
     "association_limits",
     "count",
@@ -32,6 +33,7 @@ __all__ = [
     "peer_options",
     "print_json",
     "tell_issues",
+    "title_option",
     "tls_options",
     "to_terminal",
     "verbose_option",
@@ -79,8 +81,11 @@ def amount(octets: int) -> str:
 
 
 def logs(level: int) -> None:
-    """Log to standard error from ``level`` on."""
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Log to standard error from ``level`` on; in brackets the association that a line is about."""
+    handler = logging.StreamHandler(sys.stderr)
+    line = "%(asctime)s %(levelname)s %(name)s [%(association)s] %(message)s"
+    handler.setFormatter(logging.Formatter(line, defaults={"association": ""}))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 @contextmanager
