@@ -55,6 +55,10 @@ class Limits:
     message_timeout: float = 60.0  # that a peer may let us wait within one message; more while it sends
     message_rate: float = 1024.0  # as many bytes a second as it then has to send
 
+    # memory of a server: of all objects that are received into memory at a time
+    memory_budget: int = 512 * MiB
+    budget_wait: float = 30.0  # that an object waits for its share of it, while its sender is not read
+
     # server; a rate is new connections a second, of which as many may come at once
     association_count: int = 1000
     peer_association_count: int = 1000  # from one address

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from typing import Any
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "Share"]
 
 _FAVOURED = 2  # objects that may always go on
 
@@ -20,10 +21,12 @@ class Budget:
     """``length`` bytes for all objects, each of which holds at most ``largest``. Thread-safe.
 
     At least one object may always go on, so that the bound is ``largest`` if ``length`` is less. ``wake(holder)`` is
-    called without the lock held, from whichever thread gave memory back.
+    called without the lock held, from whichever thread gave memory back; by default it is the share's.
     """
 
-    def __init__(self, length: int, largest: int, wake: Callable[[Hashable], None]) -> None:
+    def __init__(
+        self, length: int, largest: int, wake: Callable[[Any], None] = lambda claim: claim.share.wake()
+    ) -> None:
         self.peak = 0
         self._slots = _FAVOURED if length >= _FAVOURED * largest else 1
         self._pool = max(0, length - self._slots * largest)
@@ -92,3 +95,49 @@ class Budget:
                 self._pooled -= self._held[other]
                 chosen.append(other)
         return chosen
+
+
+class Share:
+    """What the objects of one association hold of a budget; one of them is received at a time.
+
+    ``ring()`` is called, from any thread, when an object that had to wait may ask again.
+    """
+
+    def __init__(self, budget: Budget, ring: Callable[[], None]) -> None:
+        self._budget = budget
+        self._ring = ring
+        self._claims: dict[Hashable, _Claim] = {}
+        self.waits = False  # an object waits for memory
+
+    def try_write(self, holder: Hashable, sink: object, length: int) -> bool:
+        """Whether `holder` may write so many bytes to its sink; one in memory says what it takes by ``needs_memory``."""
+        needs = getattr(sink, "needs_memory", None)
+        needed = needs(length) if needs is not None else 0
+        if not needed:
+            self.release(holder)  # it has moved to a file
+            return True
+        claim = self._claims.get(holder) or self._claims.setdefault(holder, _Claim(self))
+        self.waits = True
+        if self._budget.try_hold(claim, needed):
+            self.waits = False
+            return True
+        return False
+
+    def release(self, holder: Hashable) -> None:
+        """The object is done with, or given up."""
+        if (claim := self._claims.pop(holder, None)) is not None:
+            self.waits = False
+            self._budget.release(claim)
+
+    def wake(self) -> None:
+        self.waits = False
+        self._ring()
+
+
+class _Claim:
+    """One object of a share, as the budget knows it."""
+
+    __slots__ = ("share",)
+
+    def __init__(self, share: Share) -> None:
+        self.share = share

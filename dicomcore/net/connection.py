@@ -17,7 +17,9 @@ from typing import Any
 from dicomcore.dimse.exchange import CancelReceived, Exchange
 from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import Limits
-from dicomcore.net.operations import Operation, Operations
+from dicomcore.net.budget import Share
+from dicomcore.net.operation import Operation
+from dicomcore.net.operations import Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import Outbox, RecordOutbox
@@ -60,6 +62,7 @@ class Connection:
         defer: Callable[[Operation, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
         watch: Watch | None = None,
+        share: Share | None = None,
     ) -> None:
         self.sock: Any = sock
         self.fd = sock.fileno()
@@ -81,6 +84,7 @@ class Connection:
             defer=defer,
             put_off=put_off,
             watch=self.watcher,
+            share=share,
         )
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed

@@ -7,7 +7,8 @@ from inspect import iscoroutine
 from typing import Any, Protocol
 
 from dicomcore.errors import DicomError, LocalProtocolError
-from dicomcore.net.operations import DriverEffect, Operation
+from dicomcore.net.operation import Operation
+from dicomcore.net.operations import DriverEffect
 from dicomcore.net.watch import Log
 from dicomcore.services.base import Associate, At, Call, Perform, ServiceProvider, User
 

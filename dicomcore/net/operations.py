@@ -23,6 +23,8 @@ from typing import Any, Final, NamedTuple
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.errors import LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.budget import Share
+from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import (
     Answer,
@@ -30,17 +32,14 @@ from dicomcore.services.base import (
     At,
     Await,
     Call,
-    Invoke,
     More,
     Perform,
-    Provider,
     Receive,
     Received,
     Request,
     Response,
     Router,
     ServiceContext,
-    User,
     status_of,
 )
 from dicomcore.services.messages import with_encoded_body
@@ -50,116 +49,7 @@ __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 Message = RequestReceived | ResponseReceived | Fragment
 DriverEffect = Call | Associate | Await | At | Perform
 
-# What an operation waits for. An operation that is being advanced, or has a driver at work for it, waits for nothing.
-NOTHING: Final = ""
-BODY: Final = "body"
-ROOM: Final = "room"
-ANSWER: Final = "answer"
-
-FIRST_NORMALIZED: Final = 0x0100  # of the command fields
-OUT_OF_RESOURCES: Final = 0xA700  # PS3.7 C.4.2: of the C-services
-RESOURCE_LIMITATION: Final = 0x0213  # PS3.7 C.5.15: of the N-services
-
 log = Log("services")
-
-
-class Operation:
-    """One running provider, the body that is streamed to it, and the user that it runs on its own association."""
-
-    __slots__ = (
-        "answered",
-        "body_open",
-        "channels",
-        "context",
-        "error",
-        "failed",
-        "failure",
-        "held",
-        "invoke",
-        "length",
-        "over",
-        "prompt",
-        "provider",
-        "receive",
-        "replies",
-        "request",
-        "user",
-        "value",
-        "waits",
-    )
-
-    def __init__(self, request: Request, context: ServiceContext, provider: Provider, prompt: bool) -> None:
-        self.request = request
-        self.context = context
-        self.provider = provider
-        self.prompt = prompt  # it waits for nothing, so there is no need to watch meanwhile
-        self.body_open = request.has_body  # its last fragment is still to come
-        self.receive: Receive | None = None  # the effect that takes the body
-        self.held: Response | None = None  # yielded while a body nobody wants is drained
-        self.length = 0
-        self.error: Exception | None = None
-        self.user: User | None = None
-        self.invoke: Invoke | None = None  # of the user, to be sent when the window has room
-        self.replies: deque[Answer] = deque()  # to the user, not taken yet
-        self.channels: list[Any] = []  # what a driver opened for it, and closes when it is over
-        self.waits = NOTHING
-        self.answered = False
-        self.failed = False  # it ended by an exception
-        self.over = False
-        self.value: Any = None  # with what the provider is resumed
-        self.failure: BaseException | None = None
-
-    def take(self, views: list[memoryview]) -> None:
-        """Fragments into the sink; what it refuses, and all after that, is dropped and reported with `Received`."""
-        self._count(sum(map(len, views)))
-        if self.receive is None or self.error is not None:
-            return
-        sink = self.receive.sink
-        try:
-            if len(views) > 1 and (writev := getattr(sink, "writev", None)) is not None:
-                writev(views)
-            else:
-                for view in views:
-                    sink.write(view)
-        except Exception as error:
-            self.error = error
-
-    @property
-    def file(self) -> int | None:
-        """The descriptor that its body may be written to directly, -1 when the rest is dropped; None: it may not."""
-        if self.error is not None:
-            return -1
-        if self.receive is None:
-            return None if self.held is None else -1
-        sink: Any = self.receive.sink
-        if not (hasattr(sink, "fileno") and hasattr(sink, "passed")):
-            return None
-        try:
-            file: int = sink.fileno()
-        except (OSError, ValueError):  # closed: its `write` says so
-            return None
-        return None if file < 0 else file
-
-    def passed(self, length: int, error: OSError | None) -> None:
-        """So much of its body went to `file`, until that failed."""
-        if error is not None:
-            self.error = error
-        elif self.error is None and self.receive is not None:
-            self.receive.sink.passed(length)  # type: ignore[attr-defined]
-        self._count(length)
-
-    def _count(self, length: int) -> None:
-        self.length += length
-        bound = self.context.limits.object_length
-        if self.length > bound and self.error is None:
-            status = OUT_OF_RESOURCES if self.request.command.field < FIRST_NORMALIZED else RESOURCE_LIMITATION
-            self.error = LimitExceeded(f"a body of more than {bound} bytes, Limits.object_length", answer=status)
-
-    def resume(self) -> Any:
-        """Run the provider to its next effect."""
-        value, failure = self.value, self.failure
-        self.value = self.failure = None
-        return self.provider.send(value) if failure is None else self.provider.throw(failure)
 
 
 class Write(NamedTuple):
@@ -176,6 +66,7 @@ class Operations:
     ``flush()``, called with the guard held, writes what the socket takes; True when there is room for more.
     ``put_off()``, alike, is asked after a Pending response: True when it need not be written yet, since the driver will
     see to that in a moment, or with the next.
+    ``share``: what it has of the server's budget of memory; None where there is none.
     ``defer(operation, length)``: whether the driver writes these bytes itself; they are then in `write`, and `next`
     finds nothing more until `written` was called.
     """
@@ -191,6 +82,7 @@ class Operations:
         defer: Callable[[Operation, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
         watch: Watch | None = None,
+        share: Share | None = None,
     ) -> None:
         self.exchange = exchange
         self.write: Write | None = None
@@ -205,6 +97,7 @@ class Operations:
         self._flush = flush
         self._defer = defer
         self._put_off = put_off
+        self._share = share
         self.watch = watch if watch is not None else Watch()
         self._unsent = 0  # final responses since all that was queued had left
         self._guard = guard if guard is not None else nullcontext()
@@ -223,6 +116,19 @@ class Operations:
     def room_wanted(self) -> bool:
         """An operation, or a request, waits until what was sent has left."""
         return bool(self._roomless) or (bool(self.inbox) and self._crammed)
+
+    @property
+    def starved(self) -> bool:
+        """A body waits for memory, and so nothing is read."""
+        return self._share is not None and self._share.waits
+
+    def give_up(self) -> None:
+        """Memory does not come in time: the body is drained, and its sender told (A700)."""
+        operation = self._receiving
+        if self._share is not None and operation is not None:
+            operation.refuse("there was no memory for the body within Limits.budget_wait")
+            self._share.release(operation)
+            self._share.waits = False
 
     @property
     def asking(self) -> bool:
@@ -265,7 +171,7 @@ class Operations:
         if type(self.inbox[0]) is RequestReceived:
             return len(self.running) < self._capacity and (room or not self._crammed)
         receiving = self._receiving
-        return self._gathering is not None or receiving is None or _takes(receiving)
+        return self._gathering is not None or receiving is None or (_takes(receiving) and not self.starved)
 
     def next(self, *, room: bool) -> Operation | None:
         """Work off the inbox until an operation can go on: that one. None when nothing is left or the next has to wait.
@@ -281,7 +187,7 @@ class Operations:
                     return operation
         inbox = self.inbox
         ready: Operation | None
-        while inbox and self.write is None:
+        while inbox and self.write is None and not self.starved:
             first = inbox[0]
             kind = type(first)
             if kind is Fragment:
@@ -323,16 +229,24 @@ class Operations:
         return operation
 
     def _fragments(self) -> Operation | None:
+        """The fragments that are here, to whom they are for. Those for which there is no memory stay in the inbox."""
         inbox = self.inbox
         views = []
         last = False
-        while inbox and type(fragment := inbox[0]) is Fragment:
-            inbox.popleft()
-            views.append(fragment.view)
-            if fragment.last:
+        for message in inbox:
+            if type(message) is not Fragment:
+                break
+            views.append(message.view)
+            if message.last:
                 last = True
                 break
         operation = self._receiving
+        if self._share is not None and operation is not None and operation.receive is not None:
+            length = 0 if operation.error is not None else sum(map(len, views))
+            if length and not self._share.try_write(operation, operation.receive.sink, length):
+                return None
+        for _ in views:
+            inbox.popleft()
         if operation is None:
             return self._gather(views, last)
         defer = self._defer if operation.receive is not None and operation.error is None else None
@@ -554,6 +468,8 @@ class Operations:
         """The operation is over, or its association is: close what it began."""
         operation.over = True
         operation.waits = NOTHING
+        if self._share is not None:
+            self._share.release(operation)
         if not operation.answered:
             self.watch.left(operation.request)
         for generator in (operation.user, operation.provider):

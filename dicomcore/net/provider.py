@@ -20,9 +20,10 @@ from typing import Any
 
 from dicomcore.errors import AssociationAborted, DicomError, RemoteProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.budget import Budget, Share
 from dicomcore.net.connection import Connection
 from dicomcore.net.effects import Effects
-from dicomcore.net.operations import Operation
+from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities, Poller
 from dicomcore.net.tls_socket import Wire
 from dicomcore.net.watch import Log, Watch
@@ -54,9 +55,14 @@ class ServedConnection(Connection):
         submit: Callable[[ServedConnection], None],
         decide: Callable[[ServedConnection, AssociationRequested], None],
         watch: Watch,
+        budget: Budget,
+        ring: Callable[[ServedConnection], None],
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch)
+        share = Share(budget, lambda: ring(self))
+        super().__init__(
+            sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch, share=share
+        )
         self.peer = self.operations.peer = peer
         self.lent = False  # a worker has the reading, or is about to; else the selector
         self.performers = 0  # workers that run a provider while others have the reading
@@ -71,6 +77,7 @@ class ServedConnection(Connection):
         self._release_due = False
         self._write_watched = False  # the selector sends what is queued
         self._waiting_since: float | None = None  # for the rest of a message, in the selector
+        self._starved_since: float | None = None  # a body waits for memory
         self._waited = 0.0  # for the rest of this message
         self._message = -1  # which one: how many had begun
         self._arrived = 0  # bytes that had arrived then
@@ -169,6 +176,11 @@ class ServedConnection(Connection):
         elif self.core.deadline is not None:
             self.core.tick(now)  # starts a timer that is new
             self.deadline = self.core.deadline
+        elif self.operations.starved:  # not the peer's fault: its timers stand still
+            if self._starved_since is None:
+                self._starved_since = now
+            self.deadline = self._starved_since + limits.budget_wait
+            return
         elif self.midway:
             self._waiting_since = now
             self.deadline = now + max(0.0, min(limits.network_timeout, self._time_left()))
@@ -178,6 +190,7 @@ class ServedConnection(Connection):
             self.deadline = now + limits.network_timeout
         else:
             self.deadline = now + limits.idle_timeout
+        self._starved_since = None
 
     def waited(self, now: float) -> None:
         """The selector's wait for the peer is over."""

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
+from dicomcore.net.budget import Budget
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
@@ -88,6 +89,7 @@ class Server:
         self._limits = limits
         self._facilities = facilities
         self._connections: dict[int, ServedConnection] = {}
+        self._budget = Budget(limits.memory_budget, limits.memory_object)
         self._admission = Admission(limits, monotonic())
         self._flooded = False  # the last connection came too fast
         self._long: set[int] = set()  # descriptors of those whose requests are long
@@ -266,6 +268,8 @@ class Server:
             submit=self._pool.submit,
             decide=self._decide,
             watch=self._watch.open(peer),
+            budget=self._budget,
+            ring=self._fed,
         )
         self._connections[connection.fd] = connection
         core.tick(now)
@@ -442,6 +446,10 @@ class Server:
             return
         connection.waited(monotonic())
         connection.tick()
+        if connection.operations.starved:
+            connection.operations.give_up()
+            self._settle(connection)
+            return
         if not connection.core.close_transport:
             connection.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
         self._settle(connection)
@@ -554,6 +562,14 @@ class Server:
         if self._closed.is_set():
             connection.close()  # its provider was stuck until long after the server had closed
             connection.work()  # what still waited for the peer is closed too
+
+    def _fed(self, connection: ServedConnection) -> None:
+        """There may be memory for what waits. From any thread."""
+        self._post(lambda: self._guarded(self._resume, connection))
+
+    def _resume(self, connection: ServedConnection) -> None:
+        if self._connections.get(connection.fd) is connection and not connection.lent:
+            self._settle(connection)
 
     def _returned(self, connection: ServedConnection) -> None:
         if connection.lent or connection.performers or self._connections.get(connection.fd) is not connection:

@@ -21,7 +21,7 @@ from dicomcore.limits import Limits
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
 from dicomcore.net.connection import Connection
-from dicomcore.net.operations import Operation
+from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Associate, At, Await, Call, Perform, Router, is_coroutine_function
@@ -306,6 +306,8 @@ class Link(Connection, asyncio.BufferedProtocol):
         due = self.core.deadline
         if due is not None:
             return due
+        if self._leaving:
+            return max(self.received_at, self.sent_at) + self.limits.network_timeout
         due = self.patience()
         if self.core.held_length > self.limits.held_length and not self.operations.running:
             due = min(due, max(self.received_at, self.sent_at) + MEMORY_KEPT)
@@ -318,8 +320,13 @@ class Link(Connection, asyncio.BufferedProtocol):
     def impatient(self) -> None:
         """The peer has been silent for too long."""
 
+    @property
+    def _leaving(self) -> bool:
+        """Nothing is left but to send our last word."""
+        return self.over is not None or self.core.close_transport
+
     def _overdue(self, now: float) -> None:
-        if self.parting_until <= now:
+        if self.parting_until <= now or self._leaving:  # the peer does not even take our last word
             if self.transport is not None:
                 self.transport.abort()
             return

@@ -20,7 +20,7 @@ from dicomcore.errors import (
 from dicomcore.limits import Limits
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.memory.wire import Plug, Schedule, Timer
-from dicomcore.net.operations import Operation
+from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
 from dicomcore.services.base import Answer, Invoke, More, Router, User
 from dicomcore.ul import (
