@@ -27,6 +27,9 @@ DIRECTIVES = {
     "linetrace": TRACE,
 }
 
+# What a kernel needs of the platform; the package does without it where that is not there.
+ABSENT = {"pump"} if sys.platform == "win32" else set()  # writev, and sockets that are descriptors
+
 compile_args: list[str] = []
 link_args: list[str] = []
 if sys.platform != "win32":
@@ -50,7 +53,7 @@ def extension(path: Path) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension(path) for path in sorted(Path("pyx").glob("*.pyx"))],
+        [extension(path) for path in sorted(Path("pyx").glob("*.pyx")) if path.stem not in ABSENT],
         build_dir="build/cython",
         include_path=["pyx"],
         compiler_directives=DIRECTIVES,

@@ -19,8 +19,6 @@ DECLARATIONS = """
     void *memcpy(void *to, const void *from, size_t length);
     int floor_open_pread(const char *path, char *block, size_t length);
     int floor_open_map(const char *path);
-    int floor_ask(int sock, const char *path, char *block);
-    int floor_serve(int sock, const char *folder, char *block);
 """
 
 
@@ -54,14 +52,6 @@ class Floor:
     def open_map(self, path: str) -> None:
         """open, fstat, mmap, touch, munmap, close."""
         self._check(self._lib.floor_open_map(os.fsencode(path)))
-
-    def ask(self, sock: int, path: str | None) -> None:
-        """Send a file, or without a path an echo, and wait for the answer."""
-        self._check(self._lib.floor_ask(sock, self._ffi.NULL if path is None else os.fsencode(path), self._block))
-
-    def serve(self, sock: int, folder: str) -> None:
-        """Answer one connection until it is closed."""
-        self._check(self._lib.floor_serve(sock, os.fsencode(folder), self._block))
 
 
 @cache

@@ -31,6 +31,7 @@ from statistics import median
 from typing import Self
 
 __all__ = [
+    "FLOOR",
     "OWN",
     "Child",
     "Contest",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 OWN = "dicomcore"
+FLOOR = "limit: bare C"
 LEAST = 0.1  # seconds that a run timed from outside takes at least
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +65,7 @@ class Sample:
     seconds: float
     cpu: float | None = None
     peak: int | None = None
+    server_cpu: float | None = None  # of ``cpu``, where there are two ends
 
 
 Run = Callable[[], Sample | None]
@@ -98,6 +101,8 @@ class Outcome:
     cpu: float | None = None
     peak: int | None = None
     missing: str = ""
+    share: float | None = None  # of the rate of the bare C entrant
+    server_cpu: float | None = None
 
 
 def plain(function: Callable[[], object]) -> Callable[[], AbstractContextManager[Run]]:
@@ -171,9 +176,10 @@ def _repeats(run: Run) -> int:
 
 def _outcome(contest: Contest, name: str, samples: Mapping[str, Sequence[Sample]]) -> Outcome:
     mine = samples[name]
-    own = samples.get(OWN)
+    own, floor = samples.get(OWN), samples.get(FLOOR)
     rates = [contest.count / sample.seconds for sample in mine]
     cpus = [sample.cpu for sample in mine if sample.cpu is not None]
+    served = [sample.server_cpu for sample in mine if sample.server_cpu is not None]
     peaks = [sample.peak for sample in mine if sample.peak is not None]
     return Outcome(
         name,
@@ -182,6 +188,8 @@ def _outcome(contest: Contest, name: str, samples: Mapping[str, Sequence[Sample]
         median(theirs.seconds / ours.seconds for ours, theirs in zip(own, mine, strict=True)) if own else None,
         median(cpus) / contest.count if cpus else None,
         max(peaks) if peaks else None,
+        share=median(bare.seconds / ours.seconds for ours, bare in zip(mine, floor, strict=True)) if floor else None,
+        server_cpu=median(served) / contest.count if served else None,
     )
 
 
@@ -225,9 +233,9 @@ class Child:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds so far, user and system, of all its threads (clock ticks: about 10 ms fine)."""
+        """CPU seconds so far of all its threads and of children that have ended (clock ticks: about 10 ms fine)."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
     def mark(self) -> None:
         self.idle = _status_bytes(self.pid, "VmRSS")
@@ -337,13 +345,13 @@ def _time(seconds: float) -> str:
 
 def markdown(contest: Contest, outcomes: Sequence[Outcome]) -> str:
     """The contest as a Markdown table that also reads well on a terminal."""
-    columns = ["", f"{contest.unit}/s", "one", "MB/s", f"{OWN} is", "CPU each", "peak MB"]
+    columns = ["", f"{contest.unit}/s", "one", "MB/s", f"{OWN} is", "of bare C", "CPU each", "server's", "peak MB"]
     rows = [columns]
     for outcome in outcomes:
         name = outcome.entrant.removeprefix("limit:").strip()
         name = f"*{name}*" if outcome.entrant.startswith("limit:") else name
         if outcome.missing:
-            rows.append([name, f"not here: {outcome.missing}", "", "", "", "", ""])
+            rows.append([name, f"not here: {outcome.missing}", *[""] * 7])
             continue
         goal = contest.goals.get(outcome.entrant)
         ratio = "" if outcome.ratio is None or outcome.entrant == OWN else f"{_scaled(outcome.ratio)} x"
@@ -354,7 +362,9 @@ def markdown(contest: Contest, outcomes: Sequence[Outcome]) -> str:
                 _time(1 / outcome.rate),
                 _scaled(outcome.rate * contest.unit_bytes / 1e6) if contest.unit_bytes else "",
                 ratio + (f" (goal {goal:g})" if goal and ratio else ""),
+                "" if outcome.share is None or outcome.entrant == FLOOR else f"{outcome.share:.0%}",
                 "" if outcome.cpu is None else _time(outcome.cpu),
+                "" if outcome.server_cpu is None else _time(outcome.server_cpu),
                 "" if outcome.peak is None else _scaled(outcome.peak / 1e6),
             ]
         )
