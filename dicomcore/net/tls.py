@@ -290,7 +290,10 @@ REASONS = MappingProxyType(
         "NO_CIPHERS_AVAILABLE": NO_COMMON,
         "WRONG_CIPHER_RETURNED": NO_COMMON,
         "TLSV1_ALERT_PROTOCOL_VERSION": NO_COMMON,
-        "SSLV3_ALERT_HANDSHAKE_FAILURE": NO_COMMON,
+        "SSLV3_ALERT_HANDSHAKE_FAILURE": (
+            "it finds nothing to agree on",
+            "see the profiles of both sides; does it want a certificate?",
+        ),
         "TLSV1_ALERT_INSUFFICIENT_SECURITY": NO_COMMON,
         "INSUFFICIENT_SECURITY": NO_COMMON,
         "DH_KEY_TOO_SMALL": ("its Diffie-Hellman group is smaller than the profile allows", None),
@@ -325,7 +328,10 @@ def why_no_tls(error: OSError, peer: str) -> NegotiationError:
     elif isinstance(error, ssl.SSLError) and error.reason in REASONS:
         words, hint = REASONS[error.reason]
     elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
-        words, hint = "it closed the connection during the handshake", "does it speak TLS there, and this profile?"
+        words, hint = (
+            "it closed the connection during the handshake",
+            "does it speak TLS there, with this profile, and want no certificate?",
+        )
     else:
         words, hint = str(getattr(error, "reason", None) or error.strerror or error), None
     return NegotiationError(f"{peer}: no TLS connection: {words}", clause="PS3.15 B", hint=hint)

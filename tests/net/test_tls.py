@@ -171,13 +171,13 @@ def test_files_and_arguments_that_do_not_fit_are_named(house: House, tmp_path: P
 # agreement
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("kind", ["server", "rsa_server"])
+@pytest.mark.parametrize(
+    ("profile", "kind"),  # TLS 1.2 in B.9 and B.10 takes certificates of RSA keys only
+    [*((profile, "rsa_server") for profile in PROFILES), *((profile, "server") for profile in PROFILES[2:])],
+)
 def test_every_profile_with_itself(
     securely: Serving, user: AE, house: House, tmp_path: Path, profile: str, kind: str
 ) -> None:
-    if kind == "server" and profile in ("B.9", "B.10"):
-        pytest.skip("of TLS 1.2, it takes certificates of RSA keys only")
     path = tmp_path / "ct.dcm"
     write_ct(path, 300_000)
     server = securely(VerificationSCP(), StorageSCP(tmp_path / "out"), identity=getattr(house, kind), profile=profile)
@@ -262,7 +262,7 @@ def test_any_name_of_a_trusted_server_if_asked_for(securely: Serving, user: AE, 
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
-        (None, "wants a certificate of this side|does not accept|shares no TLS version or cipher suite"),
+        (None, "wants? a certificate"),
         ("unknown", "does not know the CA of this side's certificate"),
         ("expired", "finds this side's certificate expired"),
     ],
