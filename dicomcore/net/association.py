@@ -179,8 +179,9 @@ class Association(Calls):
                 assert connection.over is not None
                 if isinstance(sock, TLSSocket) and sock.failure is not None:
                     raise why_no_tls(sock.failure, peer)  # in TLS 1.3 the peer judges after our handshake
-                mute = security is None and not connection.core.received_length
-                hints = ["does it want TLS there?" if mute else "", advice(request, None)]
+                wish = "TLS there" if security is None else "a certificate of this side"
+                mute = not connection.core.received_length
+                hints = [f"does it want {wish}?" if mute else "", advice(request, None)]
                 raise AssociationAborted(
                     f"{peer}: {connection.over.message}",
                     answer=connection.over.answer,
@@ -202,6 +203,12 @@ class Association(Calls):
     def is_open(self) -> bool:
         """Whether operations are possible, as far as is known without asking the network."""
         return self._connection.over is None
+
+    @property
+    def cipher(self) -> tuple[str, str] | None:
+        """Version of TLS and cipher suite, such as ("TLSv1.3", "TLS_AES_256_GCM_SHA384"); None without TLS."""
+        sock = self._connection.sock
+        return (sock.version() or "", sock.cipher() or "") if isinstance(sock, TLSSocket) else None
 
     @property
     def metrics(self) -> Metrics:
