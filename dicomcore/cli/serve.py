@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +45,15 @@ __all__ = ["serve_command"]
     help="Success is answered for files that outlive a kill, or a loss of power.",
 )
 @tls_options(serving=True)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Serve counters for Prometheus over HTTP, at /metrics; 0: any free port.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to serve them at."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each stored object, not its path.")
 @verbose_option
 def serve_command(
@@ -55,6 +64,8 @@ def serve_command(
     workers: int,
     duplicates: Literal["replace", "keep", "refuse"],
     durability: Literal["process", "power"],
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
     tls: TLS | None,
 ) -> None:
@@ -65,7 +76,9 @@ def serve_command(
       dicomcore serve --port 11112 --ae PACS --out received/
       dicomcore serve --port 2762 --out received/ --tls --cert pacs.pem --key pacs.key --ca clients-ca.pem
     """
-    from dicomcore.net import AE
+    from dicomcore.cli.endpoint import Endpoint
+    from dicomcore.net import AE, prometheus_text
+    from dicomcore.net.transport import join_address
     from dicomcore.services.storage import StorageSCP
     from dicomcore.services.verification import VerificationSCP
 
@@ -94,7 +107,16 @@ def serve_command(
             serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers, tls=tls)
         except OSError as error:  # the system's words do not name the port
             raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        with serving as server:
+        with ExitStack() as stack:
+            server = stack.enter_context(serving)
+            if metrics_port is not None:
+                try:
+                    endpoint = Endpoint(lambda: prometheus_text(server.metrics), metrics_port, metrics_host)
+                except OSError as error:
+                    why = error.strerror or error
+                    raise click.ClickException(f"cannot listen on {metrics_host}:{metrics_port}: {why}") from error
+                stack.enter_context(endpoint)
+                click.echo(f"metrics at http://{join_address(metrics_host, endpoint.port)}/metrics", err=True)
             click.echo(f"{ae} listens on port {server.port} and stores into {out}; Ctrl-C ends it", err=True)
             try:
                 server.wait()

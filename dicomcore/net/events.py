@@ -6,7 +6,8 @@ addresses, titles, UIDs of classes and numbers, never a value out of a data set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 
 from dicomcore.net.metrics import Metrics
 from dicomcore.ul import Negotiated
@@ -27,9 +28,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The base of all."""
+    """The base of all. ``at``: seconds since the epoch."""
 
     association: str
+    at: float = field(default_factory=time, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ class Server:
             self._listeners = {sock.fileno(): sock for sock in listeners}
             self._pool = WorkerPool(self._labour, workers, "dicomcore-worker", facilities)
             undo.callback(self._pool.close, 1.0)
-            self._watch = ServerWatch(on_event, self._pool.submit)
+            memory = self._budget
+            self._watch = ServerWatch(on_event, self._pool.submit, memory=lambda: (memory.used, memory.peak))
             self._poller = open_poller(facilities)
             undo.callback(self._poller.close)
             self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once

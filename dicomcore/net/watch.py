@@ -400,7 +400,7 @@ class Watch:
         command = request.command
         message_id = command.elements["MessageID"]
         now = self._clock()
-        field = int(command.field)
+        field = command.field
         row = self.tally.performed.get(field)
         if row is None:
             row = self.tally.performed[field] = Row()
@@ -440,7 +440,7 @@ class Watch:
     # its operations: ours
 
     def asked(self, context_id: int, message_id: int, command: Command) -> None:
-        field = int(command.field)
+        field = command.field
         self._asked[message_id] = self._clock(), field
         if self._hooks is not None:
             context = ""

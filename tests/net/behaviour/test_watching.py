@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -101,6 +102,9 @@ def test_events_of_both_sides(driver: Driver) -> None:
         eventually(lambda ear=ear: ConnectionClosed in map(type, ear.heard))  # type: ignore[misc]
         assert ear.names() == whole
         assert len({event.association for event in ear.heard}) == 1
+        moments = [event.at for event in ear.heard]
+        assert moments == sorted(moments)
+        assert abs(moments[0] - time()) < PATIENCE
         started, ended = ear.of(OperationStarted)[0], ear.of(OperationEnded)[0]
         assert (started.role, started.command, started.abstract_syntax) == (role, "C-ECHO", VERIFICATION)
         assert (ended.role, ended.command, ended.status, ended.category) == (role, "C-ECHO", 0, "Success")
