@@ -361,3 +361,19 @@ def test_closing_lets_what_runs_finish(driver: Driver) -> None:
     assert not closer.is_alive()
     with pytest.raises(ConnectionRefusedError):
         raw_socket(server.port)
+
+
+def test_a_peer_that_takes_not_even_our_abort_is_dropped(driver: Driver) -> None:
+    """Its socket is full, so the A-ABORT cannot leave: the connection is closed after ARTIM, and nothing spins."""
+
+    def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
+        yield Receive(MemorySink(1000))
+        while True:
+            yield Response(0xFF00, bytes(10_000))
+
+    limits = Limits(network_timeout=0.1, artim=0.1)
+    server = driver.serve(Scripted(provider, FIND, CommandField.C_FIND_RQ), limits=limits)
+    with RawPeer(server.port, FIND) as peer:
+        peer.exchange.request(1, FINDING, b"")
+        peer.flush()
+        eventually(lambda: server.connection_count == 0)
