@@ -71,7 +71,7 @@ class Scripted:
         abstract_syntax: str = VERIFICATION,
         field: CommandField = CommandField.C_ECHO_RQ,
     ) -> None:
-        self.supported = {abstract_syntax: (EXPLICIT_LE.uid, IMPLICIT_LE.uid)}
+        self.supported: dict[str, tuple[str, ...]] = {abstract_syntax: (EXPLICIT_LE.uid, IMPLICIT_LE.uid)}
         self.commands = frozenset({field})
         self._provider = provider
 
@@ -84,6 +84,7 @@ class RawPeer:
 
     def __init__(self, port: int, *abstract_syntaxes: str, window: Any = None) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.core = Association(requestor=True)
         rows = [(uid, (EXPLICIT_LE.uid,)) for uid in abstract_syntaxes or (VERIFICATION,)]
         self.core.request(Associate(propose(rows, calling_ae="RAW", called_ae="SERVER", window=window)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +14,16 @@ from dicomcore.dimse.command import CommandField
 from dicomcore.errors import EncodingError, LocalProtocolError, NegotiationError, PeerTimeout, ServiceError
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Server
-from dicomcore.services.base import Request, Response, ServiceContext
+from dicomcore.services.base import Perform, Request, Response, ServiceContext, ServiceProvider
 from dicomcore.services.messages import Prepared, received_dataset
+from dicomcore.services.normalized import n_event_report
+from dicomcore.services.storage import StorageSCP, StorageSCU, Stored
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import RoleSelection
 from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
-from .conftest import FIND, PATIENCE, Scripted, eventually
+from .conftest import CT, FIND, PATIENCE, Scripted, eventually
 
 Serving = Callable[..., Server]
 Steps = Generator[Any, Any, None]
@@ -27,7 +31,13 @@ MOVE, GET = FIND[:-1] + "2", FIND[:-1] + "3"
 PATIENT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 PRINTER = "1.2.840.10008.5.1.1.16"
 PRINTER_INSTANCE = "1.2.840.10008.5.1.1.17"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+PET, RT_DOSE, SR = (f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("128", "481.2", "88.11"))
 QUERY = {"QueryRetrieveLevel": "STUDY", "PatientID": "", "PatientName": "Ä*", "SpecificCharacterSet": "ISO_IR 100"}
+
+
+def nothing(request: Request, context: ServiceContext) -> Steps:
+    yield Response(0x0000)
 
 
 def finder(provider: Callable[[Request, ServiceContext], Steps]) -> Scripted:
@@ -83,7 +93,7 @@ def test_nothing_is_sent_before_it_is_iterated(serving: Serving, user: AE) -> No
 
 
 def test_what_cannot_be_asked(serving: Serving, user: AE) -> None:
-    port = serving(VerificationSCP(), finder(lambda request, context: iter(()))).port  # type: ignore[arg-type,return-value]
+    port = serving(VerificationSCP(), finder(nothing)).port
     with user.associate("127.0.0.1", port, contexts=["patient-root", VERIFICATION]) as association:
         with pytest.raises(NegotiationError, match="was not proposed"):
             association.c_find(QUERY, "study-root")
@@ -323,7 +333,7 @@ def test_an_instance_without_a_name_and_a_failure(serving: Serving, user: AE) ->
 
 
 def test_an_event_needs_the_role_of_an_scp(serving: Serving, user: AE) -> None:
-    service = Scripted(lambda request, context: iter(()), PRINTER, CommandField.N_EVENT_REPORT_RQ)  # type: ignore[arg-type,return-value]
+    service = Scripted(nothing, PRINTER, CommandField.N_EVENT_REPORT_RQ)
     with (
         user.associate("127.0.0.1", serving(service).port, contexts=PRINTER) as association,
         pytest.raises(NegotiationError, match="may not be its SCP"),
@@ -366,3 +376,65 @@ def test_a_query_over_the_limit_fails(serving: Serving, user: AE) -> None:
     with user.associate("127.0.0.1", port, contexts=PATIENT_FIND) as association:
         assert [status for status, _ in association.c_find({"PatientID": "x" * 60}, "patient-root")] == [0]
         assert [status for status, _ in association.c_find({"ImageComments": "x" * 99}, "patient-root")] == [0x0110]
+
+
+# sub-operations
+
+
+def test_get_of_large_objects_amid_reports(serving: Serving, user: AE) -> None:
+    """Both directions at once on one association: 2 MB objects, an event after each, Pending responses between."""
+    large = Dataset({"SOPClassUID": CT, "SOPInstanceUID": "1.2.3", "PixelData": bytes(2 << 20), "BitsAllocated": 16})
+
+    def get(request: Request, context: ServiceContext) -> Steps:
+        yield from received_dataset(request, context)
+        assert context.negotiated is not None
+        store = StorageSCU(context.negotiated, requestor=False)
+        counts = {f"NumberOf{kind}Suboperations": 0 for kind in ("Remaining", "Completed", "Failed", "Warning")}
+        for number in range(8):
+            assert (yield Perform(store.c_store(large))).status == 0
+            report = n_event_report(context.negotiated, PRINTER, PRINTER_INSTANCE, 1, VALUES, requestor=False)
+            assert (yield Perform(report.last())).status == 0
+            yield Response(0xFF00, elements=counts | {"NumberOfCompletedSuboperations": number + 1})
+        yield Response(0x0000)
+
+    events: list[str] = []
+    lengths: list[int] = []
+
+    def report(request: Request, context: ServiceContext) -> Steps:
+        events.append((yield from received_dataset(request, context)).PrinterStatus)
+        yield Response(0x0000)
+
+    def look(dataset: Dataset, stored: Stored) -> None:
+        lengths.append(len(dataset.PixelData))
+
+    getting = Scripted(get, GET, CommandField.C_GET_RQ)
+    getting.supported |= {CT: (EXPLICIT_LE.uid,), PRINTER: (EXPLICIT_LE.uid,)}
+    port = serving(getting, roles={CT: (True, True)}).port
+    services: list[ServiceProvider] = [
+        StorageSCP(handler=look, supported={CT: (EXPLICIT_LE.uid,)}),
+        Scripted(report, PRINTER, CommandField.N_EVENT_REPORT_RQ),
+    ]
+    with user.associate("127.0.0.1", port, contexts=GET, services=services) as association:
+        assert [row.completed for row in association.c_get({}, "patient-root")] == [*range(1, 9), None]
+        assert association.negotiated.contexts[3].abstract_syntax == CT
+    assert lengths == [2 << 20] * 8
+    assert events == ["NORMAL"] * 8
+
+
+def test_contexts_and_roles_come_from_services(serving: Serving, user: AE, tmp_path: Path) -> None:
+    """The most usual of all Storage SOP Classes have room beside what is asked for; roles that are given stay."""
+    service = Scripted(nothing, GET, CommandField.C_GET_RQ)
+    service.supported |= dict.fromkeys((CT, MR), (EXPLICIT_LE.uid,))
+    port = serving(service, roles={CT: (True, True), MR: (True, True)}).port
+    roles = [RoleSelection(MR, False, True)]
+    with user.associate(
+        "127.0.0.1", port, contexts="patient-root", services=[StorageSCP(tmp_path)], roles=roles
+    ) as association:
+        asked = association.negotiated.request
+        proposed = {context.abstract_syntax for context in asked.contexts}
+        assert len(asked.contexts) == 128
+        assert {CT, MR, RT_DOSE, SR, PET} <= proposed
+        assert proposed == {role.sop_class for role in asked.user.roles} | {PATIENT_FIND, MOVE, GET}
+        agreed = {each.abstract_syntax: each for each in association.negotiated.contexts.values()}
+        assert (agreed[CT].requestor_scu, agreed[CT].requestor_scp) == (True, True)
+        assert (agreed[MR].requestor_scu, agreed[MR].requestor_scp) == (False, True)

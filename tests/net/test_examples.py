@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import socket
 import sys
 import threading
@@ -336,3 +337,30 @@ def test_a_handler_that_fails(serving: Serving, user: AE, study: tuple[Path, lis
 def test_a_store_or_a_handler() -> None:
     with pytest.raises(ValueError, match="either"):
         StorageSCP()
+
+
+def test_the_page_about_them(
+    serving: Serving, example: Example, study: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python of docs/query.md runs, against these providers."""
+    monkeypatch.chdir(tmp_path)
+    page = (FOLDER.parent / "query.md").read_text()
+    files = example("get_scp").Catalogue(study[0].iterdir())
+    moved = serving(StorageSCP(tmp_path / "moved"))
+    rows = [Dataset({"PatientID": "P1", "StudyInstanceUID": "2.25.1"})]
+    port = serving(
+        example("find_scp").FindSCP(rows),
+        example("get_scp").GetSCP(files),
+        example("move_scp").MoveSCP(files, {"STORE": ("127.0.0.1", moved.port)}),
+        example("printer_scp").PrinterSCP(Dataset({"PrinterStatus": "NORMAL"})),
+    ).port
+    printed: list[tuple[Any, ...]] = []
+    names: dict[str, Any] = {"print": lambda *words: printed.append(words)}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(block.replace('"localhost", 11112', f'"127.0.0.1", {port}'), names)
+    assert printed[0] == ("2.25.1",)
+    assert printed[1:4] == [(0xFF00, 2, 1, 0), (0xFF00, 1, 2, 0), (0, None, 3, 0)]
+    assert printed[4:] == [(0, 3, ()), ("0000", "NORMAL")]
+    assert len(list((tmp_path / "fetched").iterdir())) == len(list((tmp_path / "moved").iterdir())) == 3
+    for name in re.findall(r"`(\w+\.py)`", page):
+        assert (FOLDER / name).is_file()
