@@ -179,9 +179,10 @@ class Association(Calls):
                 assert connection.over is not None
                 if isinstance(sock, TLSSocket) and sock.failure is not None:
                     raise why_no_tls(sock.failure, peer)  # in TLS 1.3 the peer judges after our handshake
-                wish = "TLS there" if security is None else "a certificate of this side"
                 mute = not connection.core.received_length
-                hints = [f"does it want {wish}?" if mute else "", advice(request, None)]
+                if mute and security is not None:
+                    raise why_no_tls(ConnectionResetError(), peer)
+                hints = ["does it want TLS there?" if mute else "", advice(request, None)]
                 raise AssociationAborted(
                     f"{peer}: {connection.over.message}",
                     answer=connection.over.answer,

@@ -329,7 +329,7 @@ def why_no_tls(error: OSError, peer: str) -> NegotiationError:
         words, hint = REASONS[error.reason]
     elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         words, hint = (
-            "it closed the connection during the handshake",
+            "it closed the connection without an answer",
             "does it speak TLS there, with this profile, and want no certificate?",
         )
     else:

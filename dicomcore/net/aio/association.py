@@ -140,7 +140,9 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
             if security is not None and isinstance(link.broken, OSError):
                 raise why_no_tls(link.broken, peer)  # in TLS 1.3 the peer judges after our handshake
             over = link.why_over()
-            if security is None and not link.core.received_length:
+            if not link.core.received_length:
+                if security is not None:
+                    raise why_no_tls(ConnectionResetError(), peer)
                 over.hint = "does it want TLS there?"
             raise over
         association = cls(link, transcoder)

@@ -1,0 +1,145 @@
+"""Associations over TLS with every driver: what is agreed, who is refused in which words, and what is cut."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicomcore.errors import AssociationAborted, NegotiationError
+from dicomcore.limits import Limits
+from dicomcore.net.tls import TLS, client_context, server_context
+from dicomcore.services.storage import StorageSCP
+from dicomcore.services.verification import VerificationSCP
+from dicomcore.vocab.sop_classes import VERIFICATION
+from tests.net.certificates import House, Identity
+from tests.net.conftest import CT, eventually, raw_socket, read_to_end, write_ct
+
+from .drivers import Driver
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    return House.build(tmp_path_factory.mktemp("certificates"))
+
+
+NO_ALERT = "it closed the connection"  # asyncio and uvloop send none when a handshake fails
+
+
+def serve(driver: Driver, house: House, *services: Any, identity: Identity | None = None, **options: Any) -> Any:
+    mine = identity or house.server
+    clients = house.authority.file if options.pop("clients", False) else None
+    tls = TLS(options.pop("profile", "B.12"), clients, certificate=mine.certificate, key=mine.key)
+    return driver.serve(*services or (VerificationSCP(),), tls=tls, **options)
+
+
+def bodies(folder: Path) -> Iterable[bytes]:
+    return sorted(path.read_bytes()[-1000:] for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("profile", ["B.11", "B.12"])
+def test_echo_and_store_with_certificates_on_both_sides(
+    driver: Driver, house: House, ram_path: Path, profile: str
+) -> None:
+    (ram_path / "in").mkdir()
+    paths = [ram_path / "in" / f"{number}.dcm" for number in range(12)]
+    for number, path in enumerate(paths):
+        write_ct(path, 100_000 * number + 1000)
+    server = serve(
+        driver, house, VerificationSCP(), StorageSCP(ram_path / "out"), clients=True, profile=profile, window=8
+    )
+    mine = house.client
+    tls = TLS(profile, house.authority.file, certificate=mine.certificate, key=mine.key)
+    for window in (1, 8):
+        with driver.associate(server.port, contexts=[VERIFICATION, CT], window=window, tls=tls) as association:
+            assert [association.c_echo() for _ in range(20)] == [0] * 20
+            assert [result.status for result in association.c_store_many(paths, window=window)] == [0] * 12
+    assert bodies(ram_path / "out") == bodies(ram_path / "in")
+    eventually(lambda: server.connection_count == 0)
+
+
+@pytest.mark.parametrize(
+    ("identity", "words"),
+    [("elsewhere", "IP address mismatch"), ("expired", "has expired"), ("unknown", "name the CA")],
+)
+def test_certificates_of_servers_that_are_not_accepted(driver: Driver, house: House, identity: str, words: str) -> None:
+    server = serve(driver, house, identity=getattr(house, identity))
+    with pytest.raises(NegotiationError, match=f"certificate is not accepted: .*{words}"):
+        driver.associate(server.port, tls=TLS(cafile=house.authority.file))
+    with driver.associate(server.port, tls=TLS(verify=False)) as association:
+        assert association.c_echo() == 0
+    eventually(lambda: server.connection_count == 0)
+
+
+@pytest.mark.parametrize("profile", ["B.11", "B.12"])
+@pytest.mark.parametrize(("shown", "words"), [(None, "wants? a certificate"), ("unknown", "does not know the CA")])
+def test_certificates_of_clients_that_are_not_accepted(
+    driver: Driver, house: House, profile: str, shown: str | None, words: str
+) -> None:
+    server = serve(driver, house, clients=True, profile=profile)
+    theirs: Identity | None = getattr(house, shown) if shown else None
+    tls = TLS(profile, house.authority.file, certificate=theirs and theirs.certificate, key=theirs and theirs.key)
+    with pytest.raises(NegotiationError, match=words if type(driver) is Driver else NO_ALERT):
+        driver.associate(server.port, tls=tls)
+    eventually(lambda: server.connection_count == 0)
+
+
+def test_profiles_that_have_nothing_in_common(driver: Driver, house: House) -> None:
+    context = server_context(certificate=house.server.certificate, key=house.server.key)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    server = driver.serve(VerificationSCP(), tls=context)
+    words = "it shares no TLS version" if type(driver) is Driver else NO_ALERT
+    with pytest.raises(NegotiationError, match=words):
+        driver.associate(server.port, tls=TLS("B.11", cafile=house.authority.file))
+
+
+def test_tls_on_one_side_only(driver: Driver, house: House) -> None:
+    secure, plain = serve(driver, house), driver.serve(VerificationSCP())
+    with pytest.raises(AssociationAborted, match="does it want TLS there"):
+        driver.associate(secure.port)
+    with pytest.raises(NegotiationError, match="does not speak TLS there"):
+        driver.associate(plain.port, tls=client_context(cafile=house.authority.file))
+    eventually(lambda: not secure.connection_count and not plain.connection_count)
+
+
+def test_stalled_handshakes_end_with_artim_and_hold_up_nobody(driver: Driver, house: House) -> None:
+    server = serve(driver, house, limits=Limits(artim=0.5))
+    stalled = [raw_socket(server.port) for _ in range(20)]
+    for sock in stalled[::2]:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+    with driver.associate(server.port, tls=TLS(cafile=house.authority.file)) as association:
+        assert association.c_echo() == 0
+    for sock in stalled:
+        with sock:
+            read_to_end(sock)
+    eventually(lambda: server.connection_count == 0)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_health_checks_say_nothing(
+    driver: Driver, house: House, caplog: pytest.LogCaptureFixture, secure: bool
+) -> None:
+    caplog.set_level(logging.INFO, "dicomcore")
+    server = serve(driver, house) if secure else driver.serve(VerificationSCP())
+    for number in range(20):
+        sock = raw_socket(server.port)
+        if number % 2:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+    tls = TLS(cafile=house.authority.file) if secure else None
+    driver.associate(server.port, tls=tls).release()  # it was behind them all
+    eventually(lambda: server.connection_count == 0)
+    assert [record for record in caplog.records if not record.getMessage().startswith("association ")] == []
+
+
+def test_an_abort_amid_an_association(driver: Driver, house: House) -> None:
+    server = serve(driver, house)
+    association = driver.associate(server.port, tls=TLS(cafile=house.authority.file))
+    association.abort()
+    assert not association.is_open
+    eventually(lambda: server.connection_count == 0)
