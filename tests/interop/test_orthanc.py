@@ -149,7 +149,7 @@ def test_we_ask(orthanc: Orthanc, tmp_path: Path) -> None:
     report = store(files, ("127.0.0.1", orthanc.dicom), called_ae="ORTHANC")
     assert len(report.stored) == 3
     query = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": study}
-    services: list[ServiceProvider] = [StorageSCP(tmp_path / "got", supported={CT: (EXPLICIT,)})]
+    services: list[ServiceProvider] = [StorageSCP(tmp_path / "got")]  # with it, 128 contexts and their roles
     with AE("OURS").associate(
         "127.0.0.1", orthanc.dicom, called_ae="ORTHANC", contexts=["study-root", VERIFICATION], services=services
     ) as association:

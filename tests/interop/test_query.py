@@ -223,7 +223,7 @@ def test_dcmqrscp(peer: Peer, study: dict[str, Path], tmp_path: Path) -> None:
         dcmqrscp(peer("dcmqrscp"), tmp_path, ours.port) as port,
     ):
         assert len(store(study.values(), ("127.0.0.1", port), called_ae="QRSCP").stored) == 4
-        getting = [StorageSCP(tmp_path / "got", supported={CT: (EXPLICIT,)})]
+        getting = [StorageSCP(tmp_path / "got")]  # with it, 128 contexts and their roles
         with AE("USER").associate(
             "127.0.0.1", port, called_ae="QRSCP", contexts=["study-root", VERIFICATION], services=getting
         ) as association:
