@@ -28,7 +28,7 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
-from dicomcore.net.calls import Calls, Conversation, Turn
+from dicomcore.net.calls import Calls, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
@@ -119,7 +119,6 @@ class Association(Calls):
         self._lock = threading.RLock()
         self._settled = threading.Condition(self._lock)  # no more responses are to come
         self._turn = Turn(self)
-        self._inside = False
         self._operations = connection.operations
         self._answers = connection.operations.answers
         self._effects = effects
@@ -225,7 +224,10 @@ class Association(Calls):
         if (conversation := self._conversation) is not None and conversation.owner == threading.get_ident():
             conversation.close()
         with self._settled:
-            self._settled.wait_for(lambda: self._conversation is None)
+            # Another thread's comes to its end, or was forgotten.
+            self._settled.wait_for(lambda: self._conversation is None, self._limits.dimse_timeout)
+            if self._conversation is not None:
+                self._conversation.close()
             connection = self._connection
             try:
                 if connection.over is None:
@@ -305,25 +307,6 @@ class Association(Calls):
 
     # operations
 
-    def _begin(self, conversation: Conversation[Any] | None = None) -> None:
-        self._lock.acquire()
-        if self._inside:
-            self._lock.release()
-            raise LocalProtocolError("an operation of this thread is under way on this association")
-        if self._conversation is not None and self._conversation is not conversation:
-            if self._conversation.owner == threading.get_ident():
-                self._lock.release()
-                raise LocalProtocolError(
-                    "more responses to an operation of this thread are to come on this association",
-                    hint="iterate to the end, or close the iterator",
-                )
-            try:
-                self._settled.wait_for(lambda: self._conversation is None)
-            except BaseException:
-                self._lock.release()
-                raise
-        self._inside = True
-
     def _finish(self, error: BaseException | None) -> None:
         """What ends an operation early ends the association if the exchange is left half done."""
         connection = self._connection
@@ -339,17 +322,6 @@ class Association(Calls):
             self._inside = False
             self._lock.release()
         connection.watcher.deliver()
-
-    def _conversation_over(self, conversation: Conversation[Any]) -> None:
-        with self._settled:
-            if self._conversation is conversation:
-                self._conversation = None
-                self._settled.notify_all()
-
-    def _cancel(self, context_id: int, message_id: int) -> None:
-        """Ask for the end of an operation, unless that is already on its way."""
-        if message_id in self._connection.exchange.invoked:
-            self._connection.exchange.cancel(context_id, message_id)
 
     def _take_in(self) -> None:
         """Read what has arrived, without waiting; raise when that was the end."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dicomcore.errors import DicomError
+from dicomcore.errors import DicomError, LocalProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.watch import Log
@@ -291,17 +291,47 @@ class Calls(GenericCalls[Outcome, Responses[Found], Responses[Progress]]):
     peer: str
     _answers: dict[int, list[Answer]]
     _conversation: Conversation[Any] | None = None  # of which more are to come
+    _inside = False  # a thread is in the middle of an operation
+    _lock: threading.RLock
+    _settled: threading.Condition  # over the lock: no more responses are to come
 
     if TYPE_CHECKING:
 
         def perform(self, user: User) -> Any: ...
-        def _begin(self, conversation: Conversation[Any] | None = None) -> None: ...
         def _finish(self, error: BaseException | None) -> None: ...
-        def _conversation_over(self, conversation: Conversation[Any]) -> None: ...
         def _take_in(self) -> None: ...
         def _send(self, invoke: Invoke) -> int: ...
-        def _cancel(self, context_id: int, message_id: int) -> None: ...
         def _answer(self, message_ids: Any, final: float | None = None) -> tuple[int, Answer]: ...
+
+    def _begin(self, conversation: Conversation[Any] | None = None) -> None:
+        self._lock.acquire()
+        if self._inside:
+            self._lock.release()
+            raise LocalProtocolError("an operation of this thread is under way on this association")
+        if self._conversation is not None and self._conversation is not conversation:
+            if self._conversation.owner == threading.get_ident():
+                self._lock.release()
+                raise LocalProtocolError(
+                    "more responses to an operation of this thread are to come on this association",
+                    hint="iterate to the end, or close the iterator",
+                )
+            try:
+                self._settled.wait_for(lambda: self._conversation is None)
+            except BaseException:
+                self._lock.release()
+                raise
+        self._inside = True
+
+    def _conversation_over(self, conversation: Conversation[Any]) -> None:
+        with self._settled:
+            if self._conversation is conversation:
+                self._conversation = None
+                self._settled.notify_all()
+
+    def _cancel(self, context_id: int, message_id: int) -> None:
+        """Ask for the end of an operation, unless that is already on its way."""
+        if message_id in self._connection.exchange.invoked:
+            self._connection.exchange.cancel(context_id, message_id)
 
     def _finding(self, ask: Ask[Found], check: bool) -> Responses[Found]:
         return Responses(Conversation(self, ask, check))

@@ -186,6 +186,25 @@ def test_release_ends_what_is_open(serving: Serving, user: AE) -> None:
     assert list(responses) == []
 
 
+def test_release_ends_what_another_thread_forgot(serving: Serving, user: AE) -> None:
+    endless = Endless()
+    kept: list[Any] = []
+
+    def begin() -> None:
+        kept.append(association.c_find(QUERY, "patient-root"))
+        next(kept[0])
+
+    limits = Limits(dimse_timeout=0.3)
+    with user.associate(
+        "127.0.0.1", serving(finder(endless)).port, contexts=PATIENT_FIND, limits=limits
+    ) as association:
+        other = threading.Thread(target=begin)
+        other.start()
+        other.join(PATIENCE)
+    assert endless.cancelled.is_set()
+    assert list(kept[0]) == []
+
+
 def test_abort_ends_what_is_open(serving: Serving, user: AE) -> None:
     endless = Endless(obeys=False)
     association = user.associate("127.0.0.1", serving(finder(endless)).port, contexts=PATIENT_FIND)
