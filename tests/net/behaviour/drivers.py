@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -165,6 +165,27 @@ class LoopAssociation:
         results: list[StoreResult] = self._driver.run(work())
         return results
 
+    def c_find(self, *arguments: Any, **options: Any) -> LoopResponses:
+        return LoopResponses(self._driver, self._association.c_find(*arguments, **options))
+
+    def c_get(self, *arguments: Any, **options: Any) -> LoopResponses:
+        return LoopResponses(self._driver, self._association.c_get(*arguments, **options))
+
+    def c_move(self, *arguments: Any, **options: Any) -> LoopResponses:
+        return LoopResponses(self._driver, self._association.c_move(*arguments, **options))
+
+    def n_get(self, *arguments: Any, **options: Any) -> Any:
+        return self._driver.run(_settled(self._association.n_get(*arguments, **options)))
+
+    def n_set(self, *arguments: Any, **options: Any) -> Any:
+        return self._driver.run(_settled(self._association.n_set(*arguments, **options)))
+
+    def n_action(self, *arguments: Any, **options: Any) -> Any:
+        return self._driver.run(_settled(self._association.n_action(*arguments, **options)))
+
+    def n_create(self, *arguments: Any, **options: Any) -> Any:
+        return self._driver.run(_settled(self._association.n_create(*arguments, **options)))
+
     def perform(self, user: User) -> Any:
         return self._driver.run(self._association.perform(user))
 
@@ -185,6 +206,36 @@ class LoopAssociation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._driver.run(self._association.__aexit__(kind, error, trace))
+
+
+async def _settled(outcome: Awaitable[Any]) -> Any:
+    return await outcome
+
+
+class LoopResponses:
+    """Responses in a loop, as if they came from a blocking iterator."""
+
+    def __init__(self, driver: LoopDriver, responses: Any) -> None:
+        self._driver = driver
+        self._responses = responses
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        async def step() -> tuple[Any, ...]:
+            try:
+                return (await anext(self._responses),)
+            except StopAsyncIteration:
+                return ()
+
+        found = self._driver.run(step())
+        if not found:
+            raise StopIteration
+        return found[0]
+
+    def close(self) -> None:
+        self._driver.run(self._responses.aclose())
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
