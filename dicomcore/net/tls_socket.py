@@ -135,13 +135,13 @@ class TLSSocket:
         """Fill as much as has arrived. 0: the peer closed. BlockingIOError when there is nothing now."""
         if not self.open:
             self.handshake()
-        read = self._sock.recv_into
+        read = self._sock.read  # one record at a time
         total, room = 0, len(view)
         self._read_waits = False
         self.short = False
         try:
             while True:
-                count = read(view[total:] if total else view)
+                count: int = read(room - total, view[total:] if total else view)  # type: ignore[assignment]
                 total += count
                 if total == room:
                     return total  # there may be more
