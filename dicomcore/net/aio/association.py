@@ -157,6 +157,11 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
         return self._link.over is None
 
     @property
+    def cipher(self) -> tuple[str, str] | None:
+        """Version of TLS and cipher suite, such as ("TLSv1.3", "TLS_AES_256_GCM_SHA384"); None without TLS."""
+        return self._link.cipher
+
+    @property
     def metrics(self) -> Metrics:
         """What it has done so far."""
         return self._link.watcher.metrics()

@@ -200,9 +200,9 @@ class Link(Connection, asyncio.BufferedProtocol):
         if threading.get_ident() != self._thread:
             self._call()
             return False
-        if self._deaf or self.transport is None:
-            return True
         outbox = self.outbox
+        if self._deaf or self.transport is None or outbox.empty:
+            return True
         try:
             written = outbox.push(self.work)
         except OSError:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from dicomcore.dimse.command import CommandField
 from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, PeerTimeout
@@ -50,6 +50,12 @@ class UserLink(Link, UserConnection):
         self._queue: deque[asyncio.Future[None]] = deque()  # who waits for a turn
         self._left: list[Any] = []  # users to be closed
         self._waiting = 0  # who waits for an answer
+        self.cipher: tuple[str, str] | None = None  # of TLS: its version, and the suite
+
+    def connected(self) -> None:
+        if (secure := cast(asyncio.Transport, self.transport).get_extra_info("ssl_object")) is not None:
+            self.cipher = secure.version() or "", (secure.cipher() or ("",))[0]
+        super().connected()
 
     # what happens
 

@@ -144,6 +144,10 @@ class LoopAssociation:
         return self._association.is_open
 
     @property
+    def cipher(self) -> tuple[str, str] | None:
+        return self._association.cipher
+
+    @property
     def metrics(self) -> Metrics:
         return self._association.metrics
 

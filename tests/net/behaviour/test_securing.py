@@ -39,6 +39,7 @@ def test_storing_both_ways(driver: Driver, authority: Authority, server_side: TL
         server.port, contexts=[VerificationSCP(), *paths], tls=TLS(cafile=authority.file), window=4
     ) as association:
         assert association.c_echo() == 0
+        assert association.cipher is not None
         assert all(result.stored for result in association.c_store_many(paths, window=4))
         assert association.c_store(paths[0]) == 0
     assert len(list((ram_path / "out").iterdir())) == 12

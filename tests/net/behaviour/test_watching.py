@@ -209,12 +209,12 @@ def test_who_aborted(driver: Driver) -> None:
 
 
 def test_an_operation_without_an_end(driver: Driver) -> None:
-    began, go_on = threading.Event(), threading.Event()
+    began = threading.Event()
     its = Ear()
 
     def provider(request: Any, context: Any) -> Any:
         began.set()
-        go_on.wait(PATIENCE)
+        eventually(lambda: context.peer_gone)
         yield Response(0)
 
     server = driver.serve(Scripted(provider), on_event=its, workers=3)
@@ -223,7 +223,6 @@ def test_an_operation_without_an_end(driver: Driver) -> None:
         peer.flush()
         assert began.wait(PATIENCE)
         assert server.metrics.operations_running == 1
-    go_on.set()
     eventually(lambda: its.of(OperationEnded))
     ended = its.of(OperationEnded)[0]
     assert (ended.status, ended.category, ended.role) == (None, None, "provider")
