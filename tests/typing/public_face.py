@@ -6,14 +6,14 @@ and ``py.typed`` speak. It is never run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
 
-import dicomcore
+import dicomcore.aio
 from dicomcore import (
     AE,
     UID,
@@ -33,6 +33,9 @@ from dicomcore import (
 )
 from dicomcore.net.association import Association, StoreResult
 from dicomcore.net.server import Server
+from dicomcore.services.normalized import Outcome
+from dicomcore.services.query import Progress
+from dicomcore.services.storage import Stored
 
 
 def files(path: Path) -> None:
@@ -89,6 +92,35 @@ def network(paths: list[Path]) -> Iterator[StoreResult]:
             assert_type(association.c_store(paths[0]), int)
             yield from association.c_store_many(paths, window=8)
     print(dicomcore.store(paths, "localhost:11112"))
+
+
+def asking(association: Association, query: Dataset) -> Iterator[str]:
+    for status, identifier in association.c_find(query, "study-root", check=True):
+        assert_type(status, int)
+        assert_type(identifier, Dataset | None)
+    for progress in association.c_move({"StudyInstanceUID": "1.2"}, "THERE", "study-root"):
+        assert_type(progress.remaining, int | None)
+        yield from progress.failed_instances
+    assert_type(next(association.c_get(query, "study-root")), Progress)
+    status, dataset, elements = association.n_get("Printer", "1.2", ["PrinterStatus", 0x21100010])
+    assert_type(dataset, Dataset | None)
+    assert_type(elements, Mapping[str, Any])
+    assert_type(association.n_create("1.2.3", dataset={"PatientID": "1"}), Outcome)
+
+
+async def awaiting(association: dicomcore.aio.Association, query: Dataset) -> None:
+    async for status, identifier in association.c_find(query, "study-root"):
+        assert_type(status, int)
+        assert_type(identifier, Dataset | None)
+    assert_type(await association.n_delete("Printer", "1.2"), Outcome)
+
+
+def shown(dataset: Dataset, stored: Stored) -> int | None:
+    return 0xC000 if stored.length > 100 and not dataset.get("PatientID") else None
+
+
+def services() -> list[StorageSCP]:
+    return [StorageSCP("folder", on_stored=lambda stored: None), StorageSCP(handler=shown)]
 
 
 def errors(error: DicomError) -> tuple[int | None, str | None, str | None]:
