@@ -63,6 +63,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.workers = workers
         self.outbox: Outlet = Outlet(core, facilities, self.lock, workers)
         self.transport: asyncio.Transport | None = None
+        self.cipher: tuple[str, str] | None = None  # version of TLS and cipher suite
         self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
         self.broken: BaseException | None = None  # by what it was lost
         self.parting_until = NEVER
@@ -91,6 +92,8 @@ class Link(Connection, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by descent
         self.outbox.open(self.transport, self.sock if self._direct else None)
+        if (wrapped := transport.get_extra_info("ssl_object")) is not None:
+            self.cipher = wrapped.version() or "", (wrapped.cipher() or ("",))[0]
         self.connected()
         self.work()
 
