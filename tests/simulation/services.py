@@ -94,7 +94,7 @@ class FindSCP:
             raise received.error
         sink.commit()
         query = bytes(sink.value)
-        calls = chance.random() < 0.3
+        calls = chance.random() < 0.6
         for number in range(query[0]):
             if context.cancelled:
                 yield Response(0xFE00)
@@ -150,6 +150,7 @@ class RetrieveSCP:
                     "NumberOfRemainingSuboperations": count - done - 1,
                     "NumberOfCompletedSuboperations": done + 1 - failed,
                     "NumberOfFailedSuboperations": failed,
+                    "NumberOfWarningSuboperations": 0,
                 },
             )
         if world.random.random() < 0.1:
@@ -251,6 +252,8 @@ def c_find(
         raise world.broken(f"{number} matches of {matches}")
     if answer.status == 0xFE00 and cancel is None:
         raise world.broken("cancelled by nobody")
+    if answer.status == 0xFE00:
+        world.count["cancelled"] += 1
     return answer.status
 
 
@@ -269,4 +272,6 @@ def c_retrieve(world: World, context_id: int, name: str, count: int) -> Generato
     _matches(world, answer, invoke)
     if answer.status == 0 and seen != count:
         raise world.broken(f"{seen} sub-operations of {count}")
+    if answer.status == 0 and count:
+        world.count[f"{name} done"] += 1
     return answer.status

@@ -36,8 +36,7 @@ def test_worlds_in_threads(start: int) -> None:
     told: Counter[str] = Counter()
     for seed in range(start, start + BLOCK):
         told.update(ThreadedWorld(seed).run().count)
-    assert told["acknowledged"]
-    assert told["good"]
+    assert {what for what, number in told.items() if number} >= {"acknowledged", "good", "C-GET-RQ done"}
 
 
 @pytest.mark.parametrize("seed", range(4))

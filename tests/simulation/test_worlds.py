@@ -19,19 +19,9 @@ def test_worlds(start: int) -> None:
     told: Counter[str] = Counter()
     for seed in range(start, start + BLOCK):
         told.update(World(seed).run().count)
-    for happened in (
-        "acknowledged",
-        "good",
-        "cut",
-        "deaf",
-        "garbage",
-        "mutant",
-        "kills",
-        "disk faults",
-        "A700",
-        "A900",
-    ):
-        assert told[happened] > 0, happened
+    happened = {what for what, number in told.items() if number}
+    assert happened >= {"acknowledged", "good", "cut", "deaf", "garbage", "mutant", "disk faults", "A700", "A900"}
+    assert happened >= {"C-GET-RQ done", "C-MOVE-RQ done"}
 
 
 @pytest.mark.parametrize("seed", range(12))

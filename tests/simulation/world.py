@@ -459,6 +459,7 @@ class World:
             network.later(chance.choice((100.0, 1000.0)), lambda: association.leave())
         elif kind == "half":
             network.later(chance.random() * 5.0, lambda: _half_close(link))
+            network.later(2000.0, lambda: association.leave())
         elif kind == "deaf":
             network.later(2000.0, link.close)
 

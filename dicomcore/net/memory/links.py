@@ -102,7 +102,7 @@ class Surroundings(Protocol):
 class House(Protocol):
     """What a server's end needs of its server."""
 
-    connections: set[Any]
+    connections: dict[int, Any]
 
     @property
     def association_count(self) -> int: ...
@@ -469,7 +469,7 @@ class Served(Link):
 
     def close(self) -> None:
         super().close()
-        self._server.connections.discard(self)
+        self._server.connections.pop(self.fd, None)
 
 
 class Requestor(Link):

@@ -22,7 +22,7 @@ log = logging.getLogger("dicomcore.net")
 
 
 class MemoryServer:
-    """Serves on a `Network` until `kill`; ``connections`` are those that are open."""
+    """Serves on a `Network` until `kill`; ``connections`` are those that are open, in the order they came."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class MemoryServer:
         self.host = host
         self.limits = limits
         self.conduct = conduct
-        self.connections: set[Served] = set()
+        self.connections: dict[int, Served] = {}
         self.router = Router(services)
         self.acceptance = acceptance
         self._workers = Workers(network, workers, network.latency)
@@ -46,14 +46,14 @@ class MemoryServer:
     @property
     def association_count(self) -> int:
         """Associations that stand now."""
-        return sum(connection.established for connection in self.connections)
+        return sum(connection.established for connection in self.connections.values())
 
     def welcome(self, plug: Plug, peer: str) -> Served:
         """Serve what comes out of this plug."""
         core = Association(requestor=False, limits=self.limits, acceptance=self.acceptance)
         served = Served(self, self.network, plug, core, self.limits, self.router, self._workers)
         served.operations.peer = peer
-        self.connections.add(served)
+        self.connections[served.fd] = served
         core.connected()
         served.wake()
         return served
@@ -65,7 +65,7 @@ class MemoryServer:
         """
         self._workers.stopped = True
         self.network.servers.pop(self.host, None)
-        for served in list(self.connections):
+        for served in list(self.connections.values()):
             served.vanish(silently=power)
         self.connections.clear()
 
