@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .net.ae import AE
     from .net.store import store
+    from .net.tls import TLS
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
     from .vocab.uids import UID, new_uid
 
 __all__ = [
     "AE",
+    "TLS",
     "UID",
     "Dataset",
     "DicomError",
@@ -64,6 +66,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Policy": "dicomcore.encoding.policy",
         "Sequence": "dicomcore.data.sequence",
         "StorageSCP": "dicomcore.services.storage",
+        "TLS": "dicomcore.net.tls",
         "UID": "dicomcore.vocab.uids",
         "VerificationSCP": "dicomcore.services.verification",
         "dcmread": "dicomcore.data.files",

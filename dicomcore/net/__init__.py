@@ -5,5 +5,18 @@ from .association import Association, StoreResult
 from .metrics import Metrics, prometheus_text
 from .server import Server
 from .store import StoreReport, store
+from .tls import TLS, client_context, server_context
 
-__all__ = ["AE", "Association", "Metrics", "Server", "StoreReport", "StoreResult", "prometheus_text", "store"]
+__all__ = [
+    "AE",
+    "TLS",
+    "Association",
+    "Metrics",
+    "Server",
+    "StoreReport",
+    "StoreResult",
+    "client_context",
+    "prometheus_text",
+    "server_context",
+    "store",
+]
