@@ -98,7 +98,7 @@ class Entity:
             called_ae=called_ae,
             max_pdu_length=limits.pdu_length,
             roles=roles + tuple(RoleSelection(uid, True, True) for uid in provided if uid not in stated),
-            window=None if window == 1 else AsyncWindow(window, window),
+            window=None if window == 1 else AsyncWindow(window, _bounded(window, limits)),
             extended=extended,
             common_extended=common_extended,
             identity=identity,
@@ -122,7 +122,7 @@ class Entity:
             ae_title=self.title,
             supported=router.supported,
             max_pdu_length=limits.pdu_length,
-            window=AsyncWindow(window, window),
+            window=AsyncWindow(_bounded(window, limits), _bounded(window, limits)),
             roles={**router.roles, **roles},
             extended=extended,
             quirks=quirks,
@@ -248,6 +248,11 @@ class AE(Entity):
             on_event=on_event,
             security=server_settings(tls),
         )
+
+
+def _bounded(window: int, limits: Limits) -> int:
+    """How many operations a peer is told that it may have under way: 0, which is no bound, is the limit."""
+    return min(window or limits.operations_window, limits.operations_window)
 
 
 def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[tuple[str, tuple[str, ...]]]:

@@ -490,4 +490,6 @@ class Association(Calls):
                 self._effects.perform(operation, effect)
             if operation.over and operation.channels:
                 self._effects.close(operation, abort=operation.failed or connection.over is not None)
+            elif operation.pauses:
+                connection.pull()  # a cancel, maybe
             room = connection.outbox.empty

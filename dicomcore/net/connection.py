@@ -45,6 +45,7 @@ __all__ = ["Connection", "UserConnection"]
 
 EMPTY = memoryview(b"")
 STRETCH = 1 << 20  # bytes of a body that are moved at a time
+TURNS = 32  # Pending responses after which a user's connection is read
 ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 
 
@@ -275,6 +276,12 @@ class UserConnection(Connection):
 
     negotiated: Negotiated | None = None
     refusal: AssociateRJ | None = None
+    _turns = 0
+
+    def _has_room(self) -> bool:
+        """Now and then a provider that goes on and on pauses, so that a cancel of it is read."""
+        self._turns += 1
+        return super()._has_room() and self._turns % TURNS != 0
 
     def upper(self, event: Event) -> None:
         match event:

@@ -83,6 +83,11 @@ class Operation:
             self.error = error
 
     @property
+    def pauses(self) -> bool:
+        """It waits until what it answered has left."""
+        return self.waits == ROOM
+
+    @property
     def file(self) -> int | None:
         """The descriptor that its body may be written to directly, -1 when the rest is dropped; None: it may not."""
         if self.error is not None:
