@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks._harness import Contest, machine, markdown, measure
-
-# What README holds between these marks is written by ``--into README.md``.
-START, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
+from benchmarks._harness import Contest, Outcome, machine, markdown, measure
+from benchmarks._publish import publish
 
 
 def contests() -> Iterator[tuple[str, Contest]]:
@@ -29,37 +27,34 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the contests and stop")
     parser.add_argument("--rounds", type=int, help="rounds of each contest, instead of its own number")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write all figures to FILE")
-    parser.add_argument("--into", metavar="FILE", type=Path, help="also put the tables between FILE's figures marks")
+    parser.add_argument("--publish", action="store_true", help="also put them into docs/figures.md and README.md")
     options = parser.parse_args()
-    if options.into and options.names:
-        parser.error("--into wants all figures, so no NAME")
 
-    figures: dict[str, list[dict[str, object]]] = {}
-    tables = [machine() + "\n"]
-    found = False
+    results: dict[str, tuple[Contest, list[Outcome]]] = {}
+    known: list[str] = []
     for module, contest in contests():
+        known.append(contest.name)
         if options.names and not any(part in f"{module} {contest.name}" for part in options.names):
             continue
         if options.list:
             print(f"{contest.name:28} {contest.title}")
-            found = True
             continue
-        if not found:
+        if not results:
             print(f"{machine()}\n", flush=True)
-        found = True
         outcomes = measure(contest, options.rounds)
-        tables.append(markdown(contest, outcomes))
-        print(tables[-1], flush=True)
-        figures[contest.name] = [asdict(outcome) for outcome in outcomes]
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "contests": figures}, indent=1))
-    if options.into:
-        before, _, rest = options.into.read_text().partition(START)
-        _, _, after = rest.partition(END)
-        options.into.write_text(f"{before}{START}\n\n" + "\n".join(tables) + f"\n{END}{after}")
-    if not found:
+        print(markdown(contest, outcomes), flush=True)
+        results[contest.name] = contest, outcomes
+    if options.list:
+        return 0
+    if not results:
         print("no contest of that name; see --list", file=sys.stderr)
-    return 0 if found else 2
+        return 2
+    if options.json:
+        figures = {name: [asdict(outcome) for outcome in outcomes] for name, (_, outcomes) in results.items()}
+        options.json.write_text(json.dumps({"machine": machine(), "contests": figures}, indent=1))
+    if options.publish:
+        publish(results, known)
+    return 0
 
 
 if __name__ == "__main__":

@@ -332,7 +332,8 @@ def ram_folder() -> Iterator[Path]:
 # -- printing ----------------------------------------------------------------------------------------------------------
 
 
-def _scaled(value: float) -> str:
+def short(value: float) -> str:
+    """A figure with about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -354,18 +355,18 @@ def markdown(contest: Contest, outcomes: Sequence[Outcome]) -> str:
             rows.append([name, f"not here: {outcome.missing}", *[""] * 7])
             continue
         goal = contest.goals.get(outcome.entrant)
-        ratio = "" if outcome.ratio is None or outcome.entrant == OWN else f"{_scaled(outcome.ratio)} x"
+        ratio = "" if outcome.ratio is None or outcome.entrant == OWN else f"{short(outcome.ratio)} x"
         rows.append(
             [
                 name,
-                _scaled(outcome.rate),
+                short(outcome.rate),
                 _time(1 / outcome.rate),
-                _scaled(outcome.rate * contest.unit_bytes / 1e6) if contest.unit_bytes else "",
+                short(outcome.rate * contest.unit_bytes / 1e6) if contest.unit_bytes else "",
                 ratio + (f" (goal {goal:g})" if goal and ratio else ""),
                 "" if outcome.share is None or outcome.entrant == FLOOR else f"{outcome.share:.0%}",
                 "" if outcome.cpu is None else _time(outcome.cpu),
                 "" if outcome.server_cpu is None else _time(outcome.server_cpu),
-                "" if outcome.peak is None else _scaled(outcome.peak / 1e6),
+                "" if outcome.peak is None else short(outcome.peak / 1e6),
             ]
         )
     keep = [i for i in range(len(columns)) if i < 3 or any(row[i] for row in rows[1:])]

@@ -1,0 +1,66 @@
+"""Figures as the project shows them: every table in docs/figures.md, one line of each in README.md.
+
+A contest's table stands between marks with its name, so that one may be run again without the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks._harness import OWN, Contest, Outcome, machine, markdown, short
+
+__all__ = ["publish"]
+
+ROOT = Path(__file__).parent.parent
+START, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
+HEAD = """# Figures
+
+Made by `python -m benchmarks --publish`; with names behind it, only those tables are made anew. Entrants take turns
+within one run; a ratio is the median over rounds of ours divided by theirs, since absolute figures depend on the
+machine and its mood. Peak memory is VmHWM. In italics: a limit that no implementation passes, such as a memcpy of the
+same bytes, or what a program in bare C does that does only this.
+"""
+DIGEST = "| | dicomcore | beside others | beside the limit |\n|---|---|---|---|\n"
+
+
+def publish(results: Mapping[str, tuple[Contest, Sequence[Outcome]]], order: Iterable[str]) -> None:
+    """Put these results into both files; what was not run stays."""
+    names = list(order)
+    figures = ROOT / "docs" / "figures.md"
+    sections = _sections(figures.read_text()) if figures.exists() else {}
+    for name, (contest, outcomes) in results.items():
+        sections[name] = markdown(contest, outcomes).strip()
+    parts = [f"<!-- {name} -->\n{sections[name]}\n<!-- /{name} -->" for name in names if name in sections]
+    figures.write_text(f"{HEAD}\n{machine()}\n\n" + "\n\n".join(parts) + "\n")
+
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(START)
+    old, _, after = rest.partition(END)
+    lines = {name: line for line, name in re.findall(r"^(\|[^\n]*\(`([\w-]+)`\)[^\n]*)$", old, re.M)}
+    for name, (contest, outcomes) in results.items():
+        lines[name] = _line(contest, outcomes)
+    table = DIGEST + "\n".join(lines[name] for name in names if name in lines)
+    readme.write_text(f"{before}{START}\n\n{machine()}\n\n{table}\n\n{END}{after}")
+
+
+def _sections(text: str) -> dict[str, str]:
+    return {name: body.strip() for name, body in re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n<!-- /\1 -->", text, re.S)}
+
+
+def _line(contest: Contest, outcomes: Sequence[Outcome]) -> str:
+    own = next(outcome for outcome in outcomes if outcome.entrant == OWN)
+    peers: list[str] = []
+    limits: list[str] = []
+    for outcome in outcomes:
+        if outcome is own or outcome.ratio is None or outcome.missing:
+            continue
+        limit = outcome.entrant.startswith("limit:")
+        name = outcome.entrant.removeprefix("limit:").strip()
+        (limits if limit else peers).append(f"{short(outcome.ratio)} x {name}")
+    rate = f"{own.rate / 1e6:.3g} million" if own.rate >= 1e6 else short(own.rate)
+    rate += f" {contest.unit}/s"
+    if contest.unit_bytes:
+        rate += f", {short(own.rate * contest.unit_bytes / 1e6)} MB/s"
+    return f"| {contest.title} (`{contest.name}`) | {rate} | {', '.join(peers)} | {', '.join(limits)} |"
