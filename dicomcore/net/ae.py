@@ -273,7 +273,13 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
         elif isinstance(item, str) and (uids := model_uids(item)):
             rows += [(uid, _DEFAULT_SYNTAXES) for uid in uids]
         elif isinstance(item, str | os.PathLike):
-            headers.append(read_header(item))
+            try:
+                headers.append(read_header(item))
+            except FileNotFoundError as error:
+                error.add_note(
+                    f"{item!r} is no UID, no keyword of one and no information model, so a file was looked for"
+                )
+                raise
         elif isinstance(item, tuple):
             rows.append((item[0], tuple(item[1])))
         else:

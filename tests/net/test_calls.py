@@ -77,6 +77,12 @@ def test_a_context_may_be_named_by_keyword(serving: Serving, user: AE) -> None:
         assert list(association.c_find({}, PATIENT_FIND)) == [(0, None)]
 
 
+def test_a_context_that_is_nothing(user: AE) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        user.associate("127.0.0.1", 104, contexts="studyroot")
+    assert "no information model" in caught.value.__notes__[0]
+
+
 def test_nothing_is_sent_before_it_is_iterated(serving: Serving, user: AE) -> None:
     asked: list[Request] = []
 
