@@ -1,0 +1,195 @@
+"""The driver in memory: what its user sees of associations, time, wires and servers that die."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from dicomcore.dimse.command import CommandField, command
+from dicomcore.errors import AssociationAborted, AssociationRejected, LocalProtocolError, NegotiationError, PeerTimeout
+from dicomcore.limits import Limits
+from dicomcore.net.memory import Conduct, MemoryAssociation, MemoryServer, Network
+from dicomcore.services.base import Associate, At, Await, Call, Invoke, Perform, Request, Response, ServiceContext
+from dicomcore.services.storage import StorageSCP, StorageSCU
+from dicomcore.services.verification import VerificationSCP, c_echo
+from dicomcore.ul import State
+from dicomcore.vocab.sop_classes import VERIFICATION
+from tests.services.driver import CT, IMPLICIT, file_bytes, plan
+
+CONTEXTS = [(VERIFICATION, (IMPLICIT,))]
+ECHO = command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)
+
+
+class Scripted:
+    """A service whose provider is a function of the test."""
+
+    supported: Mapping[str, tuple[str, ...]] = MappingProxyType({VERIFICATION: (IMPLICIT,)})
+    commands = frozenset({CommandField.C_ECHO_RQ})
+
+    def __init__(self, *effects: Any) -> None:
+        self._effects = effects
+        self.outcomes: list[Any] = []
+
+    def handle(self, request: Request, context: ServiceContext, /) -> Generator[Any, Any, None]:
+        for effect in self._effects:
+            made = effect(self.outcomes) if callable(effect) else effect
+            try:
+                self.outcomes.append((yield made))
+            except Exception as error:
+                self.outcomes.append(error)
+        yield Response(0)
+
+
+def echo(association: MemoryAssociation) -> int:
+    return int(association.perform(c_echo(association.negotiated)).status)
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network(1)
+
+
+@pytest.fixture
+def server(network: Network) -> MemoryServer:
+    return network.serve([VerificationSCP()])
+
+
+def test_an_association_from_begin_to_end(network: Network, server: MemoryServer) -> None:
+    association = network.associate(server, contexts=CONTEXTS)
+    assert echo(association) == 0
+    assert server.association_count == 1
+    association.release()
+    network.run()
+    assert not server.connections
+    assert association.link.core.state is State.Sta1
+    assert 0 < network.now < 1
+    with pytest.raises(AssociationAborted, match="released"):
+        echo(association)
+
+
+def test_objects_are_stored(network: Network, tmp_path: Path) -> None:
+    store = network.serve([StorageSCP(tmp_path)], host="store")
+    association = network.associate(store, contexts=[(plan().SOPClassUID, (IMPLICIT,))])
+    path = tmp_path / "sent"
+    path.write_bytes(file_bytes(plan("2.25.7"), IMPLICIT))
+    assert association.perform(StorageSCU(association.negotiated).c_store(path)).status == 0
+    association.release()
+    assert (tmp_path / "2.25.7.dcm").read_bytes()[-20:] == path.read_bytes()[-20:]
+
+
+def test_why_there_is_no_association(network: Network, server: MemoryServer) -> None:
+    with pytest.raises(NegotiationError, match="CT Image Storage"):
+        network.associate(server, contexts=[(CT, (IMPLICIT,))])
+    small = network.serve([VerificationSCP()], host="small", limits=Limits(association_count=0))
+    with pytest.raises(AssociationRejected):
+        network.associate(small, contexts=CONTEXTS)
+    server.kill()
+    with pytest.raises(AssociationAborted):
+        network.associate(server, contexts=CONTEXTS)
+    network.run()
+    assert not small.connections
+
+
+def test_time_passes_without_waiting(network: Network) -> None:
+    server = network.serve([Scripted(Call(lambda: None))], limits=Limits(idle_timeout=3600.0))
+    network.latency = (50.0, 50.0)
+    slow = network.serve([Scripted(Call(lambda: None))], host="slow")
+    association = network.associate(slow, contexts=CONTEXTS)
+    assert echo(association) == 0
+    assert 100 < network.now < 101
+    idle = network.associate(server, contexts=CONTEXTS)
+    network.run(lambda: not idle.is_open)
+    assert 3700 < network.now < 3701
+
+
+def test_a_peer_that_never_answers_is_left(network: Network) -> None:
+    network.latency = (1000.0, 1000.0)
+    server = network.serve([Scripted(Call(lambda: None))])
+    association = network.associate(server, contexts=CONTEXTS, limits=Limits(dimse_timeout=20.0))
+    with pytest.raises(PeerTimeout):
+        echo(association)
+    assert 20 < network.now < 21
+
+
+@pytest.mark.parametrize("how", ["reset", "end", "silence"])
+def test_a_wire_that_is_cut(network: Network, server: MemoryServer, how: Any) -> None:
+    association = network.associate(server, contexts=CONTEXTS)
+    association.link.plug.cut(association.link.plug.sent + 10, how)
+    with pytest.raises((AssociationAborted, PeerTimeout)):
+        echo(association)
+    network.run()
+    assert not server.connections
+
+
+def test_slow_narrow_wires_carry_the_same(network: Network) -> None:
+    conduct = Conduct(delay=(0.0, 0.1), read=(1, 3), write=(1, 5), capacity=7)
+    server = network.serve([VerificationSCP()], conduct=conduct)
+    association = network.associate(server, contexts=CONTEXTS, conduct=conduct)
+    assert echo(association) == 0
+    association.release()
+    assert network.now > 1
+
+
+def test_effects_of_providers(network: Network, server: MemoryServer) -> None:
+    late: list[float] = []
+
+    def work() -> Generator[Any, Any, None]:
+        late.append(network.now)
+        channel = yield Associate("server", 104, contexts=CONTEXTS)
+        late.append((yield Perform(c_echo(channel.negotiated), channel)).status)
+
+    scripted = Scripted(
+        Associate("server", 104, contexts=CONTEXTS),
+        lambda outcomes: Perform(c_echo(outcomes[0].negotiated), outcomes[0]),
+        At(60.0, work),
+        Associate("nowhere", 104, contexts=CONTEXTS),
+        Await(lambda: None),  # type: ignore[arg-type, return-value]
+        Call(divmod, 1, 0),
+    )
+    front = network.serve([scripted], host="front")
+    association = network.associate(front, contexts=CONTEXTS)
+    assert echo(association) == 0
+    channel, answer, nothing, nowhere, awaited, divided = scripted.outcomes
+    assert answer.status == 0
+    assert nothing is None
+    assert isinstance(nowhere, NegotiationError)
+    assert isinstance(awaited, LocalProtocolError)
+    assert isinstance(divided, ZeroDivisionError)
+    network.run(lambda: channel.link.closed)  # left open, it is released
+    network.run(lambda: len(late) == 2)
+    assert late[0] > 60
+    assert late[1] == 0
+
+
+def test_users_beyond_the_window_wait(network: Network) -> None:
+    server = network.serve([VerificationSCP()], window=2)
+    association = network.associate(server, contexts=CONTEXTS, window=2)
+    answers: list[Any] = []
+
+    def user() -> Generator[Any, Any, Any]:
+        return (yield Invoke(1, ECHO)).status
+
+    for _ in range(10):
+        association.start(user(), lambda value, failure: answers.append((value, failure)))
+    network.run(lambda: len(answers) == 10)
+    assert answers == [(0, None)] * 10
+    association.abort()
+    association.start(user(), lambda value, failure: answers.append(failure))
+    network.run()
+    assert isinstance(answers[-1], AssociationAborted)
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_server_that_is_killed(network: Network, server: MemoryServer, power: bool) -> None:
+    association = network.associate(server, contexts=CONTEXTS)
+    server.kill(power=power)
+    with pytest.raises(PeerTimeout if power else AssociationAborted):
+        echo(association)
+    again = network.serve([VerificationSCP()])
+    assert echo(network.associate(again, contexts=CONTEXTS)) == 0
+    with pytest.raises(LocalProtocolError, match="serves already"):
+        network.serve([VerificationSCP()])
