@@ -277,7 +277,7 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
                 headers.append(read_header(item))
             except FileNotFoundError as error:
                 error.add_note(
-                    f"{item!r} is no UID, no keyword of one and no information model, so a file was looked for"
+                    f"{item!r} is no UID, no keyword and no information model, so a file was looked for"
                 )
                 raise
         elif isinstance(item, tuple):
