@@ -276,9 +276,7 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
             try:
                 headers.append(read_header(item))
             except FileNotFoundError as error:
-                error.add_note(
-                    f"{item!r} is no UID, no keyword and no information model, so a file was looked for"
-                )
+                error.add_note(f"{item!r} is no UID, no keyword and no information model, so a file was looked for")
                 raise
         elif isinstance(item, tuple):
             rows.append((item[0], tuple(item[1])))
