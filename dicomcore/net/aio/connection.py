@@ -20,6 +20,7 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
+from dicomcore.net.budget import Budget, Share
 from dicomcore.net.connection import Connection
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
@@ -56,9 +57,21 @@ class Link(Connection, asyncio.BufferedProtocol):
         associate: Callable[..., Any],
         later: Callable[[float, Callable[[], Any]], None] | None = None,
         watch: Watch | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.lock = threading.RLock()
-        super().__init__(sock, core, limits, facilities, router, self.lock, self._defers, self._puts_off, watch=watch)
+        super().__init__(
+            sock,
+            core,
+            limits,
+            facilities,
+            router,
+            self.lock,
+            self._defers,
+            self._puts_off,
+            watch=watch,
+            share=None if budget is None else Share(budget, self._call),
+        )
         self.loop = workers.loop
         self.workers = workers
         self.outbox: Outlet = Outlet(core, facilities, self.lock, workers)
@@ -84,7 +97,12 @@ class Link(Connection, asyncio.BufferedProtocol):
         self._scratch = False  # what arrives now is not for the core
         self._timer: asyncio.TimerHandle | None = None
         self._shortest = min(
-            limits.network_timeout, limits.dimse_timeout, limits.idle_timeout, limits.message_timeout, MEMORY_KEPT
+            limits.network_timeout,
+            limits.dimse_timeout,
+            limits.idle_timeout,
+            limits.message_timeout,
+            limits.budget_wait,
+            MEMORY_KEPT,
         )
 
     # what the transport calls
@@ -228,7 +246,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         return written
 
     def _call(self) -> None:
-        """Ask the loop for a turn; from a worker."""
+        """Ask the loop for a turn; from any thread."""
         if not self._called:
             self._called = True
             self.workers.post(self._answer_call)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
 from dicomcore.net.aio.connection import NEVER, PARTING, Link, close_channels, outcome
 from dicomcore.net.aio.workers import Workers
+from dicomcore.net.budget import Budget
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
@@ -66,6 +68,7 @@ class _Served(Link):
         self.established = False
         self._server = server
         self._release_due = False
+        self._starved_since = NEVER  # a body waits for memory
         self._midway_since = NEVER  # a message, or another PDU, has arrived in part
         self._message = -1  # which one: how many had begun
         self._arrived = 0  # bytes that had arrived then
@@ -97,6 +100,10 @@ class _Served(Link):
                 self.core.request(ReleaseResponse())
                 self._digest()
         self._note_message()
+        if not self.operations.starved:
+            self._starved_since = NEVER
+        elif self._starved_since == NEVER:
+            self._starved_since = self.loop.time()
         if not self.established and self.core.held_length > self.limits.handshake_length:
             self._server._is_long(self)
         if self.quiet and self.transport is None:
@@ -122,6 +129,8 @@ class _Served(Link):
         latest = max(self.received_at, self.sent_at)
         if not self.outbox.empty:
             return latest + self.limits.network_timeout
+        if self.operations.starved:
+            return self._starved_since + self.limits.budget_wait
         if self.performers or not self._hears:
             return NEVER  # the peer waits for us
         limits = self.limits
@@ -134,7 +143,10 @@ class _Served(Link):
         return latest + (limits.idle_timeout if self.operations.idle else limits.network_timeout)
 
     def impatient(self) -> None:
-        self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+        if self.operations.starved:
+            self.operations.give_up()
+        else:
+            self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
 
     def close(self) -> None:
         """Abort, as far as the peer takes it."""
@@ -161,6 +173,8 @@ class Server:
         on_event: Callable[[WatchEvent], object] | None = None,
     ) -> None:
         self._watch = ServerWatch(on_event, lambda work: self._workers.submit(work))
+        self._budget = budget = Budget(limits.memory_budget, limits.memory_object)
+        self._watch.memory = lambda: (budget.used, budget.peak)
         self._router = Router(services)
         self._acceptance = acceptance
         self._limits = limits
@@ -283,8 +297,8 @@ class Server:
                     self._fewer.clear()
                     await self._fewer.wait()
                 try:
-                    sock, peer = await self._loop.sock_accept(listener)
-                except ConnectionAbortedError:
+                    sock, peer = await self._next(listener)
+                except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                     continue
                 except OSError as error:
                     if not refused:
@@ -294,8 +308,27 @@ class Server:
                     continue
                 refused = False
                 self._welcome(sock, peer)
+                await asyncio.sleep(0)  # others have their turn
         finally:
             listener.close()
+
+    async def _next(self, listener: socket.socket) -> tuple[socket.socket, Any]:
+        """The next connection. OSError as from ``accept``; BlockingIOError when there was none after all.
+
+        Accepting itself is done here at once, so that no connection is lost with a task that is cancelled.
+        """
+        with suppress(BlockingIOError):
+            return listener.accept()
+        ready = self._loop.create_future()
+        try:
+            self._loop.add_reader(listener, lambda: None if ready.done() else ready.set_result(None))
+        except NotImplementedError:  # a loop over completions
+            return await self._loop.sock_accept(listener)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(listener)
+        return listener.accept()
 
     def _welcome(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         if not self._admission.connect(peer[0], self._loop.time()):
@@ -321,6 +354,7 @@ class Server:
             associate=self._associate,
             later=self._later,
             watch=self._watch.open(peer),
+            budget=self._budget,
         )
         link.peer = link.operations.peer = peer
         self._links.add(link)
