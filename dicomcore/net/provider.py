@@ -118,6 +118,13 @@ class ServedConnection(Connection):
         """An operation is under way or has half arrived."""
         return not self.operations.idle
 
+    @property
+    def pending(self) -> bool:
+        if self._tls is None:
+            return False
+        with self.lock:  # a performer may be writing, and OpenSSL is not to be asked meanwhile
+            return super().pending
+
     def pull(self, *, through: bool = False) -> bool:
         if through and (moved := self._pass_through()) is not None:
             return moved

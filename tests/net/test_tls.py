@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from dicomcore import AE, Limits, StorageSCP, VerificationSCP, store
 from dicomcore.dimse.command import command
 from dicomcore.dimse.exchange import Exchange
-from dicomcore.errors import AssociationAborted, LocalProtocolError, NegotiationError, PeerTimeout
+from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, NegotiationError, PeerTimeout
 from dicomcore.net import Server
 from dicomcore.net import tls as module
 from dicomcore.net.poller import Facilities
@@ -439,6 +439,74 @@ def relay(listener: socket.socket, port: int, size: int) -> None:
     back.join(PATIENCE)
     near.close()
     far.close()
+
+
+class Meddler:
+    """Passes everything on between one client and a server, but for one place in one direction."""
+
+    def __init__(self, port: int, place: int, *, upwards: bool, change: bool) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, args=(port, place, upwards, change))
+        self._thread.start()
+
+    def _run(self, port: int, place: int, upwards: bool, change: bool) -> None:
+        near, _ = self._listener.accept()
+        far = raw_socket(port)
+        near.settimeout(PATIENCE)
+        with near, far:
+            back = threading.Thread(target=self._pass, args=(far, near, -1 if upwards else place, change))
+            back.start()
+            self._pass(near, far, place if upwards else -1, change)
+            back.join(PATIENCE)
+
+    @staticmethod
+    def _pass(one: socket.socket, other: socket.socket, place: int, change: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := bytearray(one.recv(1 << 16)):
+                if 0 <= place - passed < len(data):
+                    if not change:
+                        other.sendall(data[: place - passed])
+                        break
+                    data[place - passed] ^= 0x10
+                other.sendall(data)
+                passed += len(data)
+        for sock in (one, other):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Meddler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(PATIENCE)
+        self._listener.close()
+
+
+@pytest.mark.parametrize("profile", ["B.11", "B.12"])
+@pytest.mark.parametrize("upwards", [False, True])
+@pytest.mark.parametrize("change", [False, True])
+def test_cut_or_changed_anywhere(
+    securely: Serving, facilities: Facilities, house: House, profile: str, upwards: bool, change: bool
+) -> None:
+    """Whatever is done to the bytes, both sides end, the client in words, and nothing wrong is ever taken for right."""
+    # A length that was changed is waited for.
+    limits = Limits(artim=0.2, association_timeout=0.2, dimse_timeout=0.2)
+    server = securely(profile=profile, limits=limits)
+    user = AE("USER", limits=limits, facilities=facilities)
+    tls = client_context(profile, cafile=house.authority.file)
+    told = []
+    for place in (*range(8), *range(8, 2000, 131)):
+        with Meddler(server.port, place, upwards=upwards, change=change) as meddler:
+            try:
+                with user.associate("localhost", meddler.port, tls=tls) as association:
+                    assert association.c_echo() == 0
+            except DicomError as error:
+                told.append(str(error))
+    assert len(told) > 10
+    assert [words for words in told if "localhost" not in words] == []
+    eventually(lambda: server.connection_count == 0)
 
 
 def test_a_body_that_is_cut_is_never_visible(securely: Serving, house: House, tmp_path: Path) -> None:
