@@ -32,12 +32,13 @@ from dicomcore.net.calls import Calls, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.tls import SecuritySettings, why_no_tls
 from dicomcore.net.tls_socket import TLSSocket, Wire, secure
 from dicomcore.net.transport import connect, join_address
-from dicomcore.net.watch import Hooks, Log, Watch
+from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo

@@ -11,8 +11,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from dicomcore.dimse.command import MESSAGES, CommandField
 from dicomcore.vocab.status import StatusCategory
 
 __all__ = ["BOUNDS", "CATEGORIES", "Histogram", "Metrics", "OperationMetrics", "prometheus_text"]
@@ -170,6 +171,69 @@ class Row:
             Histogram(tuple(self.queue), self.queue_total),
             Histogram(tuple(self.service), self.service_total),
         )
+
+
+class Tally:
+    """Counters, changed in place."""
+
+    __slots__ = (
+        "accepted",
+        "asked",
+        "ended",
+        "failed",
+        "opened",
+        "performed",
+        "received_bytes",
+        "received_objects",
+        "refused",
+        "rejected",
+        "sent_bytes",
+        "sent_objects",
+    )
+
+    def __init__(self) -> None:
+        self.opened = self.refused = self.accepted = self.failed = 0
+        self.received_bytes = self.sent_bytes = self.received_objects = self.sent_objects = 0
+        self.rejected: dict[str, int] = {}
+        self.ended: dict[str, int] = {}
+        self.performed: dict[int, Row] = {}  # by the command field of the request
+        self.asked: dict[int, Row] = {}
+
+    def add(self, other: Tally) -> None:
+        for name in ("opened", "refused", "accepted", "failed", "received_objects", "sent_objects"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.received_bytes += other.received_bytes
+        self.sent_bytes += other.sent_bytes
+        for mine, its in ((self.rejected, other.rejected), (self.ended, other.ended)):
+            for key, number in its.copy().items():
+                mine[key] = mine.get(key, 0) + number
+        for rows, more in ((self.performed, other.performed), (self.asked, other.asked)):
+            for command, row in more.copy().items():
+                rows.setdefault(command, Row()).add(row)
+
+    def metrics(self, **now: Any) -> Metrics:
+        """A frozen copy; ``now``: what is no counter."""
+        rows = [("provider", field, row) for field, row in sorted(self.performed.copy().items())]
+        rows += [("user", field, row) for field, row in sorted(self.asked.copy().items())]
+        return Metrics(
+            received_bytes=self.received_bytes,
+            sent_bytes=self.sent_bytes,
+            received_objects=self.received_objects,
+            sent_objects=self.sent_objects,
+            connections_opened=self.opened,
+            connections_refused=self.refused,
+            associations_accepted=self.accepted,
+            associations_rejected=MappingProxyType(self.rejected.copy()),
+            associations_ended=MappingProxyType(self.ended.copy()),
+            associations_failed=self.failed,
+            operations=tuple(row.value(role, service_name(field)) for role, field, row in rows),
+            **now,
+        )
+
+
+def service_name(field: int) -> str:
+    """``C-STORE`` of the command field of its request."""
+    return MESSAGES[CommandField(field)].name.removesuffix("-RQ")
 
 
 # --- Prometheus -------------------------------------------------------------------------------------------------------

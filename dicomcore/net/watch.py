@@ -8,27 +8,21 @@ Loggers: ``dicomcore.net`` (a line at info when an association begins, is refuse
 (providers that fail), ``dicomcore.dimse`` (commands, at debug), ``dicomcore.ul`` (PDUs, at debug). Each record has an
 attribute ``association``, unique in the process, empty where there is none. Whether debug is wanted is asked once for
 each association, when it is connected. No record at info or above has a value out of a data set.
-
-A hook hears of events in their order, one at a time, with no lock held: on a worker of a server or of an event loop,
-between the calls of a blocking association. What it raises is logged, and that is all. One that is too slow misses
-events; `Metrics.events_dropped` counts them.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, MutableMapping
-from inspect import iscoroutinefunction
 from itertools import count
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final
 
-from dicomcore.dimse.command import MESSAGES, Command, CommandField
+from dicomcore.dimse.command import Command
 from dicomcore.dimse.exchange import Exchange
-from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.errors import DicomError
 from dicomcore.net.events import (
     AssociationAccepted,
     AssociationEnded,
@@ -40,16 +34,16 @@ from dicomcore.net.events import (
     OperationEnded,
     OperationStarted,
 )
-from dicomcore.net.metrics import CATEGORIES, Metrics, Row
+from dicomcore.net.hooks import Hooks
+from dicomcore.net.metrics import CATEGORIES, Metrics, Row, Tally, service_name
 from dicomcore.services.base import Request
 from dicomcore.ul import AssociateRJ, Association, Negotiated, Tracer
 from dicomcore.vocab.status import category, describe
 
-__all__ = ["Hooks", "Log", "ServerWatch", "Watch"]
+__all__ = ["Log", "ServerWatch", "Watch"]
 
 RESPONSE: Final = 0x8000  # of the command fields
 STORED: Final = 0x8001  # C-STORE-RSP
-ROOM: Final = 10_000  # events that may wait for a slow hook
 
 _KINDS: Final = MappingProxyType({name: index for index, name in enumerate(CATEGORIES)})
 _SUCCESS, _WARNING, *_, _PENDING = range(len(CATEGORIES))
@@ -68,118 +62,6 @@ class Log(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs.setdefault("extra", self.extra)
         return msg, kwargs
-
-
-class Hooks:
-    """A caller's function, and the events that it has not heard of.
-
-    ``run(work)`` has a thread do it; without one, who drives the association calls `deliver` where that is safe.
-    """
-
-    def __init__(self, on_event: Callable[[Event], object], run: Callable[[Callable[[], None]], object] | None = None):
-        if iscoroutinefunction(on_event):
-            raise LocalProtocolError(f"{on_event!r} is a coroutine function", hint="a hook is a plain function")
-        self.dropped = 0
-        self._on_event = on_event
-        self._run = run
-        self._events: deque[Event] = deque()
-        self._lock = threading.Lock()
-        self._busy = False  # some thread delivers, or is about to
-
-    def put(self, event: Event) -> None:
-        """From any thread, with any lock held."""
-        with self._lock:
-            if len(self._events) >= ROOM:
-                self.dropped += 1
-                return
-            self._events.append(event)
-            if self._run is None or self._busy:
-                return
-            self._busy = True
-        self._run(self._deliver)
-
-    def deliver(self) -> None:
-        """Deliver what waits, here and now, unless another thread, or a caller of ours, is at it."""
-        with self._lock:
-            if self._busy or not self._events:
-                return
-            self._busy = True
-        self._deliver()
-
-    def _deliver(self) -> None:
-        while True:
-            with self._lock:
-                if not self._events:
-                    self._busy = False
-                    return
-                event = self._events.popleft()
-            try:
-                self._on_event(event)
-            except Exception:
-                extra = {"association": event.association}
-                _net.exception("a hook failed for %s", type(event).__name__, extra=extra)
-            except BaseException:
-                with self._lock:
-                    self._busy = False
-                raise
-
-
-class Tally:
-    """Counters, changed in place."""
-
-    __slots__ = (
-        "accepted",
-        "asked",
-        "ended",
-        "failed",
-        "opened",
-        "performed",
-        "received_bytes",
-        "received_objects",
-        "refused",
-        "rejected",
-        "sent_bytes",
-        "sent_objects",
-    )
-
-    def __init__(self) -> None:
-        self.opened = self.refused = self.accepted = self.failed = 0
-        self.received_bytes = self.sent_bytes = self.received_objects = self.sent_objects = 0
-        self.rejected: dict[str, int] = {}
-        self.ended: dict[str, int] = {}
-        self.performed: dict[int, Row] = {}  # by the command field of the request
-        self.asked: dict[int, Row] = {}
-
-    def add(self, other: Tally) -> None:
-        for name in ("opened", "refused", "accepted", "failed", "received_objects", "sent_objects"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.received_bytes += other.received_bytes
-        self.sent_bytes += other.sent_bytes
-        for mine, its in ((self.rejected, other.rejected), (self.ended, other.ended)):
-            for key, number in its.copy().items():
-                mine[key] = mine.get(key, 0) + number
-        for rows, more in ((self.performed, other.performed), (self.asked, other.asked)):
-            for field, row in more.copy().items():
-                rows.setdefault(field, Row()).add(row)
-
-    def metrics(self, **now: Any) -> Metrics:
-        """A frozen copy; ``now``: what is no counter."""
-        rows = [("provider", field, row) for field, row in sorted(self.performed.copy().items())]
-        rows += [("user", field, row) for field, row in sorted(self.asked.copy().items())]
-        return Metrics(
-            received_bytes=self.received_bytes,
-            sent_bytes=self.sent_bytes,
-            received_objects=self.received_objects,
-            sent_objects=self.sent_objects,
-            connections_opened=self.opened,
-            connections_refused=self.refused,
-            associations_accepted=self.accepted,
-            associations_rejected=MappingProxyType(self.rejected.copy()),
-            associations_ended=MappingProxyType(self.ended.copy()),
-            associations_failed=self.failed,
-            operations=tuple(row.value(role, _service(field)) for role, field, row in rows),
-            **now,
-        )
 
 
 class Watch:
@@ -374,11 +256,15 @@ class Watch:
         completed = sum(
             sum(row.statuses[:_PENDING]) for rows in (tally.performed, tally.asked) for row in rows.values()
         )
-        why = f": {self._why}" if self._why and self._how != "released" else ""
+        calling, called = self._titles()
         _net.info(
-            "association %s%s; %.1f s, %s operations, %s objects in and %s out, %s bytes in and %s out",
+            "association %s: %s -> %s, peer %s%s; %.1f s, %s operations, %s objects in and %s out, "
+            "%s bytes in and %s out",
             self._how,
-            why,
+            calling,
+            called,
+            self.peer,
+            f", {self._why}" if self._why and self._how != "released" else "",
             self.seconds,
             completed,
             tally.received_objects,
@@ -408,7 +294,7 @@ class Watch:
         self._since[message_id] = now
         if self._hooks is not None:
             context = request.context.abstract_syntax
-            self._hooks.put(OperationStarted(self.association, "provider", message_id, _service(field), context))
+            self._hooks.put(OperationStarted(self.association, "provider", message_id, service_name(field), context))
 
     def responded(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
         field = command.field & ~RESPONSE
@@ -446,7 +332,7 @@ class Watch:
             context = ""
             if self._core is not None and self._core.negotiated is not None:
                 context = self._core.negotiated.contexts[context_id].abstract_syntax
-            self._hooks.put(OperationStarted(self.association, "user", message_id, _service(field), context))
+            self._hooks.put(OperationStarted(self.association, "user", message_id, service_name(field), context))
         if self._tells:
             self._tell("->", context_id, message_id, command)
 
@@ -477,7 +363,9 @@ class Watch:
     def _ended(self, message_id: int, field: int, role: str, status: int | None, seconds: float) -> None:
         if self._hooks is not None:
             name = None if status is None else category(status)
-            self._hooks.put(OperationEnded(self.association, role, message_id, _service(field), status, name, seconds))
+            self._hooks.put(
+                OperationEnded(self.association, role, message_id, service_name(field), status, name, seconds)
+            )
 
     def _tell(self, arrow: str, context_id: int, message_id: int, command: Command) -> None:
         status = command.elements.get("Status")
@@ -487,7 +375,7 @@ class Watch:
             command.name,
             message_id,
             context_id,
-            "" if status is None else f": {describe(status, _service(command.field & ~RESPONSE))}",
+            "" if status is None else f": {describe(status, service_name(command.field & ~RESPONSE))}",
             extra=self.extra,
         )
 
@@ -556,11 +444,6 @@ class ServerWatch:
         """No thread is left that would deliver events: it is done here."""
         if self._hooks is not None:
             self._hooks.deliver()
-
-
-def _service(field: int) -> str:
-    """``C-STORE`` of the command field of its request."""
-    return MESSAGES[CommandField(field)].name.removesuffix("-RQ")
 
 
 def _address(peer: object) -> str:

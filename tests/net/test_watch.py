@@ -15,7 +15,8 @@ from dicomcore.dimse.command import command, response
 from dicomcore.dimse.exchange import Exchange
 from dicomcore.errors import AssociationAborted, LocalProtocolError
 from dicomcore.net.events import AssociationEnded, ConnectionRefused, Event, OperationEnded
-from dicomcore.net.watch import ROOM, Hooks, Log, ServerWatch, Watch
+from dicomcore.net.hooks import ROOM, Hooks
+from dicomcore.net.watch import Log, ServerWatch, Watch
 from dicomcore.services.base import Request
 from dicomcore.ul import Accept, Acceptance, Associate, Association, AsyncWindow, Body, propose
 from dicomcore.vocab.sop_classes import VERIFICATION

@@ -32,11 +32,12 @@ from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
 from dicomcore.net.calls import GenericCalls, first
 from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls import SecuritySettings, why_no_tls
 from dicomcore.net.transport import join_address, tune
-from dicomcore.net.watch import Hooks, Log, Watch
+from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.messages import Ask, failure
 from dicomcore.services.normalized import Outcome

@@ -28,10 +28,11 @@ from dicomcore.net.admission import Admission
 from dicomcore.net.aio.connection import NEVER, PARTING, Link, close_channels, outcome
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
+from dicomcore.net.door import HANDSHAKES, REST
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
-from dicomcore.net.server import HANDSHAKES, LOCAL_LIMIT, LONG_REQUESTS, REST
+from dicomcore.net.server import LOCAL_LIMIT, LONG_REQUESTS
 from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.transport import listen, tune
 from dicomcore.net.watch import Log, ServerWatch
@@ -336,6 +337,7 @@ class Server:
                 log.warning("too many connections at a time or a second, the last from %s: they are closed", peer[0])
             self._flooded = True
             sock.close()
+            self._watch.refuse(peer)
             return
         self._flooded = False
         try:

@@ -262,7 +262,7 @@ def test_one_line_when_it_begins_and_one_when_it_ends(driver: Driver, caplog: py
     for lines in by_name.values():
         begun, ended = lines
         assert begun.startswith("association accepted: USER -> PACS, peer ")
-        assert ended.startswith("association released; ")
+        assert ended.startswith("association released: USER -> PACS, peer ")
         assert "1 operations" in ended
     assert server.metrics.associations_failed == 0
 
