@@ -4,9 +4,8 @@ The selector thread owns the listening sockets, the associations that are being 
 descriptor and a timer. An association with work is lent to a worker, which serves it until nothing more comes,
 lingers a little, and gives it back; no worker ever waits for a slow peer for longer than that. Bounds: handshakes end
 within ARTIM (PS3.8 9.1.5), associations beyond `Limits.association_count`, or `peer_association_count` from one
-address, are refused with "local limit exceeded" (PS3.8 Table 9-21), connections that come faster than
-`connection_rate` are closed at once, and when connections that are no associations yet pile up, no more are accepted
-until some have ended. Of long requests, which cost what they are long, only a few are taken in at a time.
+address, are refused with "local limit exceeded" (PS3.8 Table 9-21); `door` bounds the connections. Of long requests,
+which cost what they are long, only a few are taken in at a time.
 
 ``authorize(event)``, of the caller, is asked on a worker about each request that negotiation would accept, while the
 core waits in Sta3 under its deadline; see `ul.decision` for what it may answer. An exception of it rejects.
@@ -14,7 +13,6 @@ core waits in Sta3 under its deadline; see `ul.decision` for what it may answer.
 
 from __future__ import annotations
 
-import heapq
 import socket
 import threading
 from collections import deque
@@ -23,22 +21,22 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
-from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
-from dicomcore.net.admission import Admission
 from dicomcore.net.budget import Budget
+from dicomcore.net.door import Door
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
+from dicomcore.net.timers import NEVER, Timers
 from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.tls_socket import TLSSocket, Wire
-from dicomcore.net.transport import listen, tune
+from dicomcore.net.transport import tune
 from dicomcore.net.watch import Log, ServerWatch
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
@@ -52,12 +50,9 @@ __all__ = ["Server"]
 
 log = Log("net")
 
-NEVER = float("inf")
 LINGER = 0.005  # seconds a worker waits for the next message of the association it has just served
 SLICE = 0.050  # seconds an association may keep its worker while others wait for one
 LONG_REQUESTS = 32  # connections whose A-ASSOCIATE-RQ may at a time need more than `Limits.handshake_length`
-HANDSHAKES = 256  # connections beyond the associations that may be open while they are being agreed
-REST = 0.2  # seconds without accepting after the system refused a descriptor
 LOCAL_LIMIT = Reject(result=2, source=3, reason=2)  # rejected-transient, presentation provider, local-limit-exceeded
 
 
@@ -90,23 +85,17 @@ class Server:
         self._facilities = facilities
         self._connections: dict[int, ServedConnection] = {}
         self._budget = Budget(limits.memory_budget, limits.memory_object)
-        self._admission = Admission(limits, monotonic())
-        self._flooded = False  # the last connection came too fast
         self._long: set[int] = set()  # descriptors of those whose requests are long
-        self._timers: list[tuple[float, int, ServedConnection]] = []
-        self._deferred: list[tuple[float, int, Callable[[], Any]]] = []  # works of `At`
+        self._timers = Timers(
+            lambda connection: self._connections.get(connection.fd) is connection, lambda: len(self._connections)
+        )
         self._mailbox: deque[Callable[[], None]] = deque()
-        self._serial = count()
-        self._accepting = True
-        self._resting = NEVER  # when accepting is tried again
         self._closing = NEVER  # when everything that is left is aborted
         self._closed = threading.Event()
-        self._refused = False  # the last attempt to accept failed
         with ExitStack() as undo:  # what was opened, if something is refused
-            listeners = listen(host, port)
-            for sock in listeners:
-                undo.callback(sock.close)
-            self._listeners = {sock.fileno(): sock for sock in listeners}
+            self._door = Door(host, port, limits, lambda peer: self._watch.refuse(peer))
+            undo.callback(self._door.close)
+            self._admission = self._door.admission
             self._pool = WorkerPool(self._labour, workers, "dicomcore-worker", facilities)
             undo.callback(self._pool.close, 1.0)
             memory = self._budget
@@ -114,11 +103,8 @@ class Server:
             self._poller = open_poller(facilities)
             undo.callback(self._poller.close)
             self._pollers = [self._poller]  # empty once it is closed; `close` may be called twice, and at once
-            for fd in self._listeners:
-                self._poller.arm(fd, read=True, write=False)
-            addresses = [sock.getsockname()[:2] for sock in listeners]
-            self.host: str = addresses[0][0]
-            self.port: int = addresses[0][1]
+            self._door.watch(self._poller)
+            self.host, self.port = self._door.address
             self._thread = threading.Thread(target=self._run, name="dicomcore-selector", daemon=True)
             self._thread.start()
             undo.pop_all()
@@ -180,8 +166,9 @@ class Server:
                     connection = connections.get(fd)
                     if connection is not None:
                         self._guarded(self._attend, connection)
-                    elif fd in self._listeners:
-                        self._accept(self._listeners[fd])
+                    elif fd in self._door:
+                        for sock, peer in self._door.knocks(fd, self._connections.__len__):
+                            self._welcome(sock, peer)
                 while self._mailbox:
                     self._mailbox.popleft()()
                 self._expire(monotonic())
@@ -192,7 +179,7 @@ class Server:
         finally:
             for connection in list(connections.values()):
                 self._kill(connection)
-            self._stop_listening()
+            self._door.close()
             self._closed.set()
             while self._mailbox:  # of workers that did not see that in time
                 self._mailbox.popleft()()
@@ -207,46 +194,10 @@ class Server:
 
     def _patience(self) -> float | None:
         """Seconds until the next timer."""
-        due = min(self._resting, self._closing, *(heap[0][0] for heap in (self._timers, self._deferred) if heap))
+        due = min(self._door.reopens, self._closing, self._timers.next)
         return None if due == NEVER else max(0.0, due - monotonic())
 
-    def _accept(self, listener: socket.socket) -> None:
-        full = self._limits.association_count + HANDSHAKES
-        for _ in range(64):
-            if len(self._connections) >= full:
-                self._accepting = False  # until a connection ends
-                return
-            try:
-                sock, peer = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                break
-            except OSError as error:
-                if not self._refused:
-                    log.warning("no connection can be accepted now: %s", error)
-                self._refused = True
-                self._accepting = False
-                self._resting = monotonic() + REST
-                return
-            self._refused = False
-            self._welcome(sock, peer)
-        self._poller.arm(listener.fileno(), read=True, write=False)
-
-    def _accept_again(self) -> None:
-        self._accepting = True
-        self._resting = NEVER
-        for fd in self._listeners:
-            self._poller.arm(fd, read=True, write=False)
-
     def _welcome(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
-        now = monotonic()
-        if not self._admission.connect(peer[0], now):
-            if not self._flooded:
-                log.warning("too many connections at a time or a second, the last from %s: they are closed", peer[0])
-            self._flooded = True
-            sock.close()
-            self._watch.refuse(peer)
-            return
-        self._flooded = False
         wire: Wire = sock
         try:
             tune(sock)
@@ -273,7 +224,7 @@ class Server:
             ring=self._fed,
         )
         self._connections[connection.fd] = connection
-        core.tick(now)
+        core.tick(monotonic())
         core.connected()
         self._guarded(self._settle, connection)
 
@@ -297,14 +248,12 @@ class Server:
             return  # the peer has left, or its time is over
         try:
             answer = decision(authorize(replace(event, peer=connection.peer)))
-        except LocalProtocolError as error:
+        except Exception as error:
+            unfit = isinstance(error, LocalProtocolError)  # no decision at all
+            answer = Reject(1, 1, 1) if unfit else Reject(2, 2, 1)
             calling, extra = event.request.calling_ae, connection.watcher.extra
-            log.error("an association from %r is refused: %s", calling, error, extra=extra)
-            answer = Reject(1, 1, 1)
-        except Exception:
-            calling, extra = event.request.calling_ae, connection.watcher.extra
-            log.exception("whether to accept %r could not be decided", calling, extra=extra)
-            answer = Reject(2, 2, 1)
+            told = None if unfit else error
+            log.error("an association from %r is refused: %s", calling, error, exc_info=told, extra=extra)
         self._post(lambda: self._guarded(partial(self._judged, answer=answer), connection))
 
     def _judged(self, connection: ServedConnection, answer: Decision) -> None:
@@ -350,10 +299,8 @@ class Server:
         if not connection.established and connection.core.held_length > self._limits.handshake_length:
             self._long.add(connection.fd)
             if len(self._long) > LONG_REQUESTS:
-                extra = connection.watcher.extra
-                log.warning(
-                    "the request of %s is long, as are those of %s others", connection.peer, LONG_REQUESTS, extra=extra
-                )
+                what, extra = "the request of %s is long, as are those of %s others", connection.watcher.extra
+                log.warning(what, connection.peer, LONG_REQUESTS, extra=extra)
                 self._kill(connection)
                 return
         self._settle(connection)
@@ -383,7 +330,7 @@ class Server:
             self._drop(connection)
             return
         self._rest(connection)
-        self._schedule(connection)
+        self._timers.schedule(connection)
         connection.watch()
 
     def _lend(self, connection: ServedConnection) -> None:
@@ -405,38 +352,23 @@ class Server:
         self._admission.leave(connection.peer[0], associated=connection.established)
         self._poller.forget(connection.fd)
         connection.close()
-        if not self._accepting and self._resting == NEVER:
-            self._accept_again()
+        self._door.has_room()
 
-    # timers: one entry for each connection, moved lazily, so that traffic never touches the heap
-
-    def _schedule(self, connection: ServedConnection) -> None:
-        if connection.deadline < connection.timer_at:
-            connection.timer_at = connection.deadline
-            heapq.heappush(self._timers, (connection.deadline, next(self._serial), connection))
+    # timers
 
     def _expire(self, now: float) -> None:
-        if now >= self._resting:
-            self._accept_again()
-        while self._deferred and self._deferred[0][0] <= now:
-            self._pool.submit(partial(self._effects.run, heapq.heappop(self._deferred)[2]))
-        timers = self._timers
-        while timers and timers[0][0] <= now:
-            moment, _, connection = heapq.heappop(timers)
-            if self._connections.get(connection.fd) is not connection or moment != connection.timer_at:
-                continue
+        if now >= self._door.reopens:
+            self._door.reopen()
+        for work in self._timers.works(now):
+            self._pool.submit(partial(self._effects.run, work))
+        for connection in self._timers.due(now):
             with connection.lock:
-                connection.timer_at = NEVER
                 if connection.lent or connection.performers:
                     continue  # it gets a new timer when it is given back
             if connection.deadline > now:
-                self._schedule(connection)
+                self._timers.schedule(connection)
             else:
                 self._guarded(self._overdue, connection)
-        if len(timers) > 2 * len(self._connections) + 64:  # what the timers of ended connections keep alive
-            alive = [row for row in timers if row[0] == row[2].timer_at and self._connections.get(row[2].fd) is row[2]]
-            timers[:] = alive
-            heapq.heapify(timers)
 
     def _overdue(self, connection: ServedConnection) -> None:
         if connection.parting:
@@ -457,28 +389,20 @@ class Server:
 
     def _later(self, delay: float, work: Callable[[], Any]) -> None:
         """Have a work of `At` done in a while. From a worker."""
-        if len(self._deferred) >= self._limits.deferred_count:
+        if self._timers.work_count >= self._limits.deferred_count:
             raise LimitExceeded("too much work is put off already, Limits.deferred_count", answer=0xA700)
-        row = monotonic() + delay, next(self._serial), work
-        self._post(lambda: None if self._closing < NEVER else heapq.heappush(self._deferred, row))
+        moment = monotonic() + delay
+        self._post(lambda: None if self._closing < NEVER else self._timers.put_off(moment, work))
 
     # closing
 
     def _begin_closing(self, grace: float) -> None:
-        until = monotonic() + grace
-        self._closing = min(self._closing, until)
-        self._stop_listening()
-        self._deferred.clear()
+        self._closing = min(self._closing, monotonic() + grace)
+        self._door.close()
+        self._timers.drop_works()
         for connection in list(self._connections.values()):
             if not connection.lent and not connection.busy:
                 self._kill(connection)
-
-    def _stop_listening(self) -> None:
-        for fd, sock in self._listeners.items():
-            self._poller.forget(fd)
-            sock.close()
-        self._listeners.clear()
-        self._resting = NEVER
 
     def _kill(self, connection: ServedConnection) -> None:
         """Abort at once, as far as the socket takes it; one at work only if its worker is inside a provider."""
@@ -490,7 +414,8 @@ class Server:
                 connection.ended = True
             with suppress(OSError):  # the peer was faster
                 connection.sock.shutdown(socket.SHUT_RDWR)  # a worker that has it sees the end of the connection
-            channels = [channel for each in list(connection.operations.running.values()) for channel in each.channels]
+            running = list(connection.operations.running.values())
+            channels = [channel for operation in running for channel in operation.channels]
             if not (connection.lent or connection.performers) and connection.orphans:
                 self._lend(connection)  # their providers are to be closed
         if not (connection.lent or connection.performers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -178,14 +177,14 @@ def test_deferred_work_ends_with_the_server_and_is_bounded(serving: Serving) -> 
 
     server = serving(Scripted(provider), limits=Limits(deferred_count=3))
     assert asks(None, server)[0] == 0
-    eventually(lambda: done and len(server._deferred) == 1)
+    eventually(lambda: done and server._timers.work_count == 1)
     assert asks(None, server)[0] == 0
-    eventually(lambda: len(done) == 2 and len(server._deferred) == 2)
-    server._post(lambda: heapq.heappush(server._deferred, (float("inf"), 0, report)))
-    eventually(lambda: len(server._deferred) == 3)
+    eventually(lambda: len(done) == 2 and server._timers.work_count == 2)
+    server._post(lambda: server._timers.put_off(float("inf"), report))
+    eventually(lambda: server._timers.work_count == 3)
     assert asks(None, server)[0] == 0xA700
     server.close(0.0)
-    assert not server._deferred
+    assert not server._timers.work_count
     assert len(done) == 2
 
 

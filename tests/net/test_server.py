@@ -372,7 +372,7 @@ def test_more_associations_than_allowed_are_rejected_for_now(serving: Serving, u
 
 
 def test_a_flood_of_connections_is_bounded(serving: Serving, user: AE, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicomcore.net.server.HANDSHAKES", 10)
+    monkeypatch.setattr("dicomcore.net.door.HANDSHAKES", 10)
     server = serving(VerificationSCP(), limits=Limits(association_count=5))
     flood = [raw_socket(server.port) for _ in range(40)]
     eventually(lambda: server.connection_count == 15)
@@ -453,7 +453,7 @@ def test_close_lets_an_operation_finish(serving: Serving) -> None:
         assert running.wait(PATIENCE)
         closer = threading.Thread(target=server.close)
         closer.start()
-        eventually(lambda: not server._listeners)
+        eventually(lambda: not server._door.is_open)
         go_on.set()
         events = [*peer.receive(), *peer.receive()]
         assert isinstance(events[0], ResponseReceived)
