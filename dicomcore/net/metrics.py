@@ -7,7 +7,6 @@ for others. Nothing here names a patient or an instance.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -134,7 +133,7 @@ class Metrics:
 
 
 class Row:
-    """Counters of the operations of one kind; changed in place."""
+    """Counters of the operations of one kind, changed in place; what a time is counted in is told by `BOUNDS`."""
 
     __slots__ = ("queue", "queue_total", "service", "service_total", "statuses")
 
@@ -143,14 +142,6 @@ class Row:
         self.queue = [0] * (len(BOUNDS) + 1)
         self.service = [0] * (len(BOUNDS) + 1)
         self.queue_total = self.service_total = 0.0
-
-    def queued(self, seconds: float) -> None:
-        self.queue[bisect_left(BOUNDS, seconds)] += 1
-        self.queue_total += seconds
-
-    def served(self, seconds: float) -> None:
-        self.service[bisect_left(BOUNDS, seconds)] += 1
-        self.service_total += seconds
 
     def add(self, other: Row) -> None:
         for mine, its in (

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, MutableMapping
 from itertools import count
 from time import monotonic
@@ -35,14 +36,14 @@ from dicomcore.net.events import (
     OperationStarted,
 )
 from dicomcore.net.hooks import Hooks
-from dicomcore.net.metrics import CATEGORIES, Metrics, Row, Tally, service_name
+from dicomcore.net.metrics import BOUNDS, CATEGORIES, Metrics, Row, Tally, service_name
 from dicomcore.services.base import Request
 from dicomcore.ul import AssociateRJ, Association, Negotiated, Tracer
 from dicomcore.vocab.status import category, describe
 
 __all__ = ["Log", "ServerWatch", "Watch"]
 
-RESPONSE: Final = 0x8000  # of the command fields
+REQUEST: Final = 0x7FFF  # of a command field: what it answers, or itself
 STORED: Final = 0x8001  # C-STORE-RSP
 
 _KINDS: Final = MappingProxyType({name: index for index, name in enumerate(CATEGORIES)})
@@ -80,6 +81,7 @@ class Watch:
         "_hooks",
         "_how",
         "_open",
+        "_performed",
         "_since",
         "_tells",
         "_why",
@@ -102,6 +104,7 @@ class Watch:
         self.peer = _address(peer)
         self.seconds = 0.0  # for how long it stood
         self.tally = Tally()
+        self._performed = self.tally.performed
         self._hooks = hooks
         self._home = home
         self._clock = clock
@@ -283,35 +286,40 @@ class Watch:
 
     def began(self, request: Request) -> None:
         """Its provider begins."""
-        command = request.command
-        message_id = command.elements["MessageID"]
+        field, elements, _ = request.command
+        message_id = elements["MessageID"]
         now = self._clock()
-        field = command.field
-        row = self.tally.performed.get(field)
-        if row is None:
-            row = self.tally.performed[field] = Row()
-        row.queued(now - self._since.get(message_id, now))
+        try:
+            row = self._performed[field]
+        except KeyError:
+            row = self._performed[field] = Row()
+        waited = now - self._since.get(message_id, now)
+        row.queue[bisect_left(BOUNDS, waited)] += 1
+        row.queue_total += waited
         self._since[message_id] = now
         if self._hooks is not None:
             context = request.context.abstract_syntax
-            self._hooks.put(OperationStarted(self.association, "provider", message_id, service_name(field), context))
+            name = service_name(field)
+            self._hooks.put(OperationStarted(self.association, "provider", message_id, name, context))
 
     def responded(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
-        field = command.field & ~RESPONSE
-        row = self.tally.performed.get(field)
-        if row is None:
-            row = self.tally.performed[field] = Row()
-        status = command.elements["Status"]
+        field, elements, _ = command
+        try:
+            row = self._performed[field & REQUEST]
+        except KeyError:
+            row = self._performed[field & REQUEST] = Row()
+        status = elements["Status"]
         kind = _SUCCESS if status == 0 else _PENDING if not final else _KINDS[category(status)]
         row.statuses[kind] += 1
         if final:
             now = self._clock()
             seconds = now - self._since.pop(message_id, now)
-            row.served(seconds)
-            if command.field == STORED and kind <= _WARNING:
+            row.service[bisect_left(BOUNDS, seconds)] += 1
+            row.service_total += seconds
+            if field == STORED and kind <= _WARNING:
                 self.tally.received_objects += 1
             if self._hooks is not None:
-                self._ended(message_id, field, "provider", status, seconds)
+                self._ended(message_id, field & REQUEST, "provider", status, seconds)
         if self._tells:
             self._tell("->", context_id, message_id, command)
 
@@ -326,9 +334,9 @@ class Watch:
     # its operations: ours
 
     def asked(self, context_id: int, message_id: int, command: Command) -> None:
-        field = command.field
-        self._asked[message_id] = self._clock(), field
+        self._asked[message_id] = self._clock(), command.field
         if self._hooks is not None:
+            field = command.field
             context = ""
             if self._core is not None and self._core.negotiated is not None:
                 context = self._core.negotiated.contexts[context_id].abstract_syntax
@@ -337,21 +345,24 @@ class Watch:
             self._tell("->", context_id, message_id, command)
 
     def answered(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
-        field = command.field & ~RESPONSE
-        row = self.tally.asked.get(field)
-        if row is None:
-            row = self.tally.asked[field] = Row()
-        status = command.elements["Status"]
+        field, elements, _ = command
+        rows = self.tally.asked
+        try:
+            row = rows[field & REQUEST]
+        except KeyError:
+            row = rows[field & REQUEST] = Row()
+        status = elements["Status"]
         kind = _SUCCESS if status == 0 else _PENDING if not final else _KINDS[category(status)]
         row.statuses[kind] += 1
         if final:
             now = self._clock()
             seconds = now - self._asked.pop(message_id, (now, 0))[0]
-            row.served(seconds)
-            if command.field == STORED and kind <= _WARNING:
+            row.service[bisect_left(BOUNDS, seconds)] += 1
+            row.service_total += seconds
+            if field == STORED and kind <= _WARNING:
                 self.tally.sent_objects += 1
             if self._hooks is not None:
-                self._ended(message_id, field, "user", status, seconds)
+                self._ended(message_id, field & REQUEST, "user", status, seconds)
         if self._tells:
             self._tell("<-", context_id, message_id, command)
 
@@ -375,7 +386,7 @@ class Watch:
             command.name,
             message_id,
             context_id,
-            "" if status is None else f": {describe(status, service_name(command.field & ~RESPONSE))}",
+            "" if status is None else f": {describe(status, service_name(command.field & REQUEST))}",
             extra=self.extra,
         )
 

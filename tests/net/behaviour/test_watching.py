@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from time import time
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 
 from dicomcore.dimse.command import command
 from dicomcore.errors import AssociationAborted, AssociationRejected, NegotiationError
+from dicomcore.limits import Limits
 from dicomcore.net.events import (
     AssociationAccepted,
     AssociationEnded,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectionRefused,
     Event,
     OperationEnded,
     OperationStarted,
@@ -340,3 +343,15 @@ def test_the_association_is_lost_while_we_wait(driver: Driver) -> None:
     ended = ear.of(OperationEnded)
     assert [(event.role, event.status) for event in ended] == [("user", None)]
     assert ear.of(AssociationEnded)[0].how in ("aborted by peer", "lost")
+
+
+def test_connections_that_come_too_fast_are_counted(driver: Driver) -> None:
+    its = Ear()
+    server = driver.serve(VerificationSCP(), on_event=its, limits=Limits(connection_rate=2.0))
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(raw_socket(server.port))
+        eventually(lambda: server.metrics.connections_opened + server.metrics.connections_refused == 8)
+        eventually(lambda: len(its.of(ConnectionRefused)) == server.metrics.connections_refused > 0)
+    assert its.of(ConnectionRefused)[0].association == ""
+    eventually(lambda: server.metrics.connections_open == 0)
