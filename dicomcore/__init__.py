@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import aio as aio
     from .data.dataset import Dataset
     from .data.element import Element
     from .data.files import dcmread, dcmwrite
@@ -81,6 +82,8 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
 
 
 def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module(f"{__name__}.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_PUBLIC[name]), name)

@@ -40,7 +40,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "net": ("services",),
     "aio": ("net",),
     "cli": ("net", "rt", "archive", "conformance"),
-    "__init__": ("cli",),
+    "__init__": ("cli", "aio"),
     "__main__": ("cli",),
 }
 

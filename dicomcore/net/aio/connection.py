@@ -13,11 +13,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from inspect import isawaitable
 from typing import Any, Final, cast
 
 from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.aio.effects import close_channels, outcome, run
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
 from dicomcore.net.budget import Budget, Share
@@ -25,10 +25,10 @@ from dicomcore.net.connection import Connection
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
 from dicomcore.net.watch import Log, Watch
-from dicomcore.services.base import Associate, At, Await, Call, Perform, Router, is_coroutine_function
+from dicomcore.services.base import Router
 from dicomcore.ul import Association as Core
 
-__all__ = ["NEVER", "PARTING", "Link", "close_channels", "outcome"]
+__all__ = ["NEVER", "PARTING", "Link"]
 
 NEVER: Final = float("inf")
 PARTING: Final = 2.0  # seconds that a peer is given to close after our last PDU
@@ -79,6 +79,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.cipher: tuple[str, str] | None = None  # version of TLS and cipher suite
         self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
         self.broken: BaseException | None = None  # by what it was lost
+        self.parting = PARTING
         self.parting_until = NEVER
         self.unheard = 0.0  # seconds that this side did not listen, in all
         self._unheard_since = 0.0
@@ -285,7 +286,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         if self._deaf or self.ended:
             transport.abort()
         elif self.outbox.empty and self.parting_until == NEVER:
-            self.parting_until = self.loop.time() + PARTING
+            self.parting_until = self.loop.time() + self.parting
             if self.released and core.requestor:
                 transport.close()
             elif transport.can_write_eof():
@@ -403,9 +404,9 @@ class Link(Connection, asyncio.BufferedProtocol):
         """Let an operation go on: here if it is quick, else on a worker."""
         if not operation.prompt or not self.workers.pace.quick():
             self.performers += 1
-            self.workers.submit(lambda: self.workers.post(self._advanced, operation, *_run(self, operation)))
+            self.workers.submit(lambda: self.workers.post(self._advanced, operation, *run(self.operations, operation)))
             return
-        effect, error = _run(self, operation)
+        effect, error = run(self.operations, operation)
         self._go_on(operation, effect, error)
 
     def _advanced(self, operation: Operation, effect: Any, error: BaseException | None) -> None:
@@ -418,7 +419,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             extra = self.watcher.extra
             log.error("serving %r failed", self.operations.calling_ae, exc_info=error, extra=extra)
             self.break_off(AssociationAborted(f"serving failed: {error}", answer=(0, 0)))
-            _run(self, operation)  # closes it
+            run(self.operations, operation)  # closes it
         elif effect is not None:
             self.performers += 1
             self._start(self._perform(operation, effect))
@@ -447,56 +448,3 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.performers -= 1
         self._advance(operation)
         self.work()
-
-
-def _run(link: Link, operation: Operation) -> tuple[Any, BaseException | None]:
-    """Advance an operation until it waits or is over, or wants something that only the loop can do."""
-    advance = link.operations.advance
-    try:
-        while (effect := advance(operation)) is not None:
-            if type(effect) is not Call or is_coroutine_function(effect.fn):
-                return effect, None
-            try:
-                value = effect.fn(*effect.args)
-            except Exception as error:
-                operation.failure = error
-            else:
-                if isawaitable(value):
-                    return value, None
-                operation.value = value
-    except BaseException as error:
-        return None, error
-    return None, None
-
-
-async def outcome(
-    effect: Any,
-    channels: list[Any],
-    associate: Callable[..., Any],
-    later: Callable[[float, Callable[[], Any]], None] | None,
-) -> Any:
-    """Perform an effect in the loop."""
-    kind = type(effect)
-    if kind is Await or kind is Call:
-        return await effect.fn(*effect.args)
-    if kind is Associate:
-        channel = await associate(effect.host, effect.port, **effect.options)
-        channels.append(channel)
-        return channel
-    if kind is Perform and effect.channel is not None:
-        return await effect.channel.perform(effect.user)
-    if kind is At and later is not None:
-        return later(effect.delay, effect.work)
-    if isawaitable(effect):
-        return await effect
-    raise LocalProtocolError(f"{kind.__name__} cannot be performed here", hint="At is for servers")
-
-
-async def close_channels(channels: list[Any], *, abort: bool) -> None:
-    """Release what was opened for an operation that is over."""
-    while channels:
-        channel = channels.pop()
-        try:
-            await (channel.abort() if abort else channel.release())
-        except DicomError as error:
-            log.info("a channel of a provider: %s", error)

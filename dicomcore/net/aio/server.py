@@ -16,16 +16,15 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from dicomcore.errors import (
-    AssociationAborted,
     DicomError,
     LimitExceeded,
     LocalProtocolError,
-    PeerTimeout,
-    RemoteProtocolError,
 )
 from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
-from dicomcore.net.aio.connection import NEVER, PARTING, Link, close_channels, outcome
+from dicomcore.net.aio.connection import PARTING
+from dicomcore.net.aio.effects import close_channels, outcome
+from dicomcore.net.aio.provider import ServedLink
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
 from dicomcore.net.door import HANDSHAKES, REST
@@ -43,10 +42,7 @@ from dicomcore.ul import (
     Association,
     AssociationRequested,
     Decision,
-    Event,
     Reject,
-    ReleaseRequested,
-    ReleaseResponse,
     State,
     decision,
 )
@@ -58,100 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 log = Log("net")
-
-
-class _Served(Link):
-    """The server's end of an association."""
-
-    def __init__(self, server: Server, sock: socket.socket, core: Association, **options: Any) -> None:
-        super().__init__(sock, core, server._limits, server._facilities, server._router, **options)
-        self.peer: Any = None
-        self.established = False
-        self._server = server
-        self._release_due = False
-        self._starved_since = NEVER  # a body waits for memory
-        self._midway_since = NEVER  # a message, or another PDU, has arrived in part
-        self._message = -1  # which one: how many had begun
-        self._arrived = 0  # bytes that had arrived then
-        self._unheard = 0.0  # seconds that we had not listened then
-
-    def connected(self) -> None:
-        self.core.tick(self.loop.time())
-        super().connected()
-
-    def upper(self, event: Event) -> None:
-        match event:
-            case AssociationRequested():
-                self._server._decide(self, event)
-            case ReleaseRequested():
-                if self.core.quirks.drop_pending and not self.operations.idle:
-                    self.core.request(ReleaseResponse())
-                    self.end(AssociationAborted("the peer released the association and wants no more responses"))
-                elif self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
-                    self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
-                else:
-                    self._release_due = True
-            case _:
-                super().upper(event)
-
-    def settle(self) -> None:
-        if self._release_due and self.over is None and self.operations.idle:
-            self._release_due = False
-            with self.lock:
-                self.core.request(ReleaseResponse())
-                self._digest()
-        self._note_message()
-        if not self.operations.starved:
-            self._starved_since = NEVER
-        elif self._starved_since == NEVER:
-            self._starved_since = self.loop.time()
-        if not self.established and self.core.held_length > self.limits.handshake_length:
-            self._server._is_long(self)
-        if self.quiet and self.transport is None:
-            self._server._forget(self)
-        elif self._server._closing and self.over is None and self.operations.idle and self.outbox.empty:
-            self.close()
-
-    def _note_message(self) -> None:
-        """When the peer began with the message that is half here."""
-        if not (self.exchange.receiving or self.core.receiving):
-            self._midway_since = NEVER
-        elif self._midway_since == NEVER or self._message != self.exchange.message_count:
-            self._midway_since = self.received_at
-            self._message, self._arrived = self.exchange.message_count, self.core.received_length
-            self._unheard = self.unheard
-
-    @property
-    def quiet(self) -> bool:
-        """Nothing is at work for it."""
-        return not (self.performers or self._tasks or self._writing)
-
-    def patience(self) -> float:
-        latest = max(self.received_at, self.sent_at)
-        if not self.outbox.empty:
-            return latest + self.limits.network_timeout
-        if self.operations.starved:
-            return self._starved_since + self.limits.budget_wait
-        if self.performers or not self._hears:
-            return NEVER  # the peer waits for us
-        limits = self.limits
-        if self._midway_since < NEVER:
-            ours = self.unheard - self._unheard
-            given = limits.message_timeout + (self.core.received_length - self._arrived) / limits.message_rate
-            return min(latest + limits.network_timeout, self._midway_since + given + ours)
-        if self.operations.asking:
-            return latest + limits.dimse_timeout
-        return latest + (limits.idle_timeout if self.operations.idle else limits.network_timeout)
-
-    def impatient(self) -> None:
-        if self.operations.starved:
-            self.operations.give_up()
-        else:
-            self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
-
-    def close(self) -> None:
-        """Abort, as far as the peer takes it."""
-        self.break_off(AssociationAborted("the server closes", answer=(0, 0)))
 
 
 class Server:
@@ -184,8 +86,8 @@ class Server:
         self._authorize = authorize
         self._security = security
         self._count = workers
-        self._links: set[_Served] = set()
-        self._long: set[_Served] = set()  # those whose requests are long
+        self._links: set[ServedLink] = set()
+        self._long: set[ServedLink] = set()  # those whose requests are long
         self._flooded = False  # the last connection came too fast
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()  # acceptors, connections being opened, work that was put off
@@ -347,10 +249,13 @@ class Server:
             self._admission.leave(peer[0], associated=False)
             return
         core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
-        link = _Served(
+        link = ServedLink(
             self,
             sock,
             core,
+            self._limits,
+            self._facilities,
+            self._router,
             workers=self._workers,
             direct=self._security is None,
             associate=self._associate,
@@ -362,7 +267,7 @@ class Server:
         self._links.add(link)
         self._start(self._open(link))
 
-    async def _open(self, link: _Served) -> None:
+    async def _open(self, link: ServedLink) -> None:
         security: dict[str, Any] = {}
         if self._security is not None:
             security = {
@@ -383,7 +288,7 @@ class Server:
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    def _is_long(self, link: _Served) -> None:
+    def _is_long(self, link: ServedLink) -> None:
         """A request that needs more memory than others; only a few are taken in at a time."""
         self._long.add(link)
         if len(self._long) > LONG_REQUESTS and link.transport is not None:
@@ -391,7 +296,7 @@ class Server:
             log.warning("the request of %r is long, as are those of %s others", link.peer, LONG_REQUESTS, extra=extra)
             link.transport.abort()
 
-    def _forget(self, link: _Served) -> None:
+    def _forget(self, link: ServedLink) -> None:
         """It is gone, and nothing is at work for it."""
         if link not in self._links:
             return
@@ -400,7 +305,7 @@ class Server:
         self._admission.leave(link.peer[0], associated=link.established)
         self._fewer.set()
 
-    def _decide(self, link: _Served, event: AssociationRequested) -> None:
+    def _decide(self, link: ServedLink, event: AssociationRequested) -> None:
         """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
         operations = link.operations
         operations.calling_ae, operations.called_ae = event.request.calling_ae, event.request.called_ae
@@ -412,7 +317,7 @@ class Server:
             link._start(self._judge(link, event, self._authorize))
 
     async def _judge(
-        self, link: _Served, event: AssociationRequested, authorize: Callable[[AssociationRequested], Any]
+        self, link: ServedLink, event: AssociationRequested, authorize: Callable[[AssociationRequested], Any]
     ) -> None:
         """Ask the caller; the core waits for that as long as `Limits.association_timeout`."""
         event = replace(event, peer=link.peer)
@@ -436,7 +341,7 @@ class Server:
             link._digest()
         link.work()
 
-    def _answer(self, link: _Served, answer: Decision) -> None:
+    def _answer(self, link: ServedLink, answer: Decision) -> None:
         """Accept or reject, unless the house is full or closing."""
         core = link.core
         if core.state is not State.Sta3:
