@@ -227,11 +227,10 @@ class RecordOutbox(Outbox):
 
     def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
         first = views[0]
-        whole = len(first) // RECORD * RECORD
-        if whole:
-            return int(sock.send(first if whole == len(first) else memoryview(first)[:whole]))
         if len(views) == 1:
             return int(sock.send(first))
+        if whole := len(first) // RECORD * RECORD:
+            return int(sock.send(memoryview(first)[:whole]))
         if self._record is None:
             self._record = bytearray(RECORD)
         record, used = self._record, 0
