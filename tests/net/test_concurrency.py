@@ -136,6 +136,33 @@ def answered(peer: RawPeer, count: int) -> list[int]:
     return found
 
 
+def test_bodies_that_are_sent_ahead_are_not_lost(serving: Serving) -> None:
+    """What waits in the receive block is not overwritten while the provider of another one works."""
+    bodies: list[bytes] = []
+    gate = threading.Event()
+
+    def provider(request: Request, context: ServiceContext) -> Provider:
+        sink = MemorySink(1 << 20)
+        yield Receive(sink)
+        sink.commit()
+        bodies.append(bytes(sink.value))
+        yield Call(gate.wait, PATIENCE)
+        yield Response(0)
+
+    server = serving(Scripted(provider, CT, CommandField.C_STORE_RQ), workers=4)
+    with RawPeer(server.port, CT) as peer:
+        ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2", Priority=0)
+        for number in range(1, 9):
+            peer.core.send(1, True, encode_command(ask, {"MessageID": number, "CommandDataSetType": 1}))
+            peer.core.send(1, False, bytes([number]) * 3000)
+        peer.flush()
+        (connection,) = server._connections.values()
+        eventually(lambda: bodies and connection.operations.holds_views)
+        gate.set()
+        assert answered(peer, 8) == list(range(1, 9))
+    assert bodies == [bytes([number]) * 3000 for number in range(1, 9)]
+
+
 def test_responses_in_any_order(serving: Serving) -> None:
     gates = {number: threading.Event() for number in range(1, 5)}
 
