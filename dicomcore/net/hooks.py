@@ -69,10 +69,10 @@ class Hooks:
                 event = self._events.popleft()
             try:
                 self._on_event(event)
-            except Exception:
-                extra = {"association": event.association}
-                log.exception("a hook failed for %s", type(event).__name__, extra=extra)
-            except BaseException:
-                with self._lock:
-                    self._busy = False
-                raise
+            except BaseException as error:
+                if self._run is None and not isinstance(error, Exception):  # Ctrl-C, in the thread of the caller
+                    with self._lock:
+                        self._busy = False
+                    raise
+                name, extra = type(event).__name__, {"association": event.association}
+                log.exception("a hook failed for %s", name, extra=extra)

@@ -273,6 +273,21 @@ def test_a_hook_that_fails_hears_the_next(error: type[BaseException], caplog: py
     assert heard == ["0", "1"]
 
 
+def test_a_hook_that_exits_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    def hook(event: Event) -> None:
+        heard.append(event.association)
+        raise SystemExit(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        hooks = Hooks(hook, pool.submit)
+        hooks.put(number(0))
+        hooks.put(number(1))
+        eventually(lambda: len(heard) == 2)
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+
+
 def test_a_hook_is_a_plain_function() -> None:
     async def hook(event: Event) -> None: ...
 
