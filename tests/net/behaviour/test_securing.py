@@ -36,8 +36,10 @@ def test_storing_both_ways(driver: Driver, authority: Authority, server_side: TL
     with driver.associate(
         server.port, contexts=[VerificationSCP(), *paths], tls=TLS(cafile=authority.file), window=4
     ) as association:
-        assert association.c_echo() == 0
         assert association.cipher is not None
+        assert association.cipher[0] == "TLSv1.3"
+        assert association.cipher[1].startswith("TLS_")
+        assert association.c_echo() == 0
         assert all(result.stored for result in association.c_store_many(paths, window=4))
         assert association.c_store(paths[0]) == 0
     assert len(list((ram_path / "out").iterdir())) == 12

@@ -63,6 +63,7 @@ def test_what_both_sides_count(driver: Driver, tmp_path: Path) -> None:
             association.c_echo()
         assert all(result.stored for result in association.c_store_many(files))
         mine = association.metrics
+        assert association.cipher is None
     assert mine.associations_open == mine.connections_open == mine.associations_accepted == 1
     assert mine.sent_objects == 3
     assert mine.received_objects == 0
