@@ -1,7 +1,11 @@
-"""The pages of docs/ keep their word: their Python runs on a made study, and the names in their tables exist."""
+"""The pages of docs/ keep their word: their Python runs on a made study, or its imports do where it needs a network.
+
+The page on queries runs in tests/net/test_examples.py, beside the providers that it asks.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -14,6 +18,7 @@ from dicomcore import Dataset
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no source tree: testing the wheel")
+ALONE = ["pydicom.md"]  # what they show needs nothing but the study
 PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
 
 
@@ -25,9 +30,21 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
 @pytest.mark.parametrize("page", PAGES)
+def test_python_is_python_and_its_names_exist(page: str) -> None:
+    for block in blocks(page):
+        compile(block, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for statement in re.findall(r"^(?:from|import) .*(?:\((?:.|\n)*?\))?$", block, re.MULTILINE):
+            exec(statement, {})
+
+
+@pytest.mark.parametrize("page", ALONE)
 def test_python_blocks(page: str, study: Path) -> None:
-    for block in re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL):
+    for block in blocks(page):
         command = [sys.executable, "-W", "error", "-c", block]
         done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"

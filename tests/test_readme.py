@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def is_server(block: str) -> bool:
-    return ".serve(" in block
+    return "server.wait()" in block
 
 
 @pytest.fixture
