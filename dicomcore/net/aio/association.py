@@ -118,7 +118,10 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
             async with asyncio.timeout_at(deadline):
                 try:
                     await loop.create_connection(lambda: link, sock=sock, **_security(security, limits))
-                except OSError as error:
+                except BaseException as error:
+                    await link.lose()
+                    if not isinstance(error, OSError) or isinstance(error, TimeoutError):
+                        raise
                     if security is not None:
                         raise why_no_tls(error, peer) from error
                     raise AssociationAborted(f"{peer}: {error}") from error
@@ -374,8 +377,7 @@ async def _leave(link: UserLink, reason: DicomError) -> None:
     """Abort what is not associated yet."""
     link.break_off(reason)
     if link.transport is None:
-        link.sock.close()
-        link.watcher.closed()
+        await link.lose()
         return
     link.work()
     await link.gone()

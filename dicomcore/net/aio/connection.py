@@ -150,7 +150,18 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.work()
         return False  # the transport closes itself
 
+    async def lose(self) -> None:
+        """Let go of a transport whose opening failed; a loop need not tell of its end then, nor close the socket."""
+        if self.transport is not None:
+            self.transport.abort()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        self.connection_lost(None)
+        self.sock.close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self.lost.done():
+            return
         self.transport = None
         self.broken = exc
         self._ended(f"the connection was lost: {exc}" if exc else "the peer closed the connection")
@@ -159,8 +170,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             self._timer = None
         for task in self._tasks:
             task.cancel()
-        if not self.lost.done():
-            self.lost.set_result(None)
+        self.lost.set_result(None)
         self.work()
         self.watcher.closed()
 

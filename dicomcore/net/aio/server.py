@@ -279,12 +279,7 @@ class Server:
             await self._loop.connect_accepted_socket(lambda: link, link.sock, **security)
         except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
             log.debug("no connection with %s: %s", link.peer, error, extra=link.watcher.extra)
-            if link.transport is not None:
-                link.transport.abort()
-            else:
-                link.sock.close()
-                link.watcher.closed()
-                self._forget(link)
+            await link.lose()
             if isinstance(error, asyncio.CancelledError):
                 raise
 
