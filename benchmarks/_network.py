@@ -82,7 +82,7 @@ def _free_port() -> int:
 
 def _python(name: str) -> str:
     """The interpreter of a peer: pydcm, and ours beside it, run under Python 3.12."""
-    if name == "pydcm" or name.endswith("@3.12"):
+    if name.startswith("pydcm") or name.endswith("@3.12"):
         if not PYTHON_312.exists():
             raise Missing(INSTALL_312)
         return os.fspath(PYTHON_312)

@@ -369,7 +369,7 @@ def ssl_user(name: str, port: int, paths: list[str], wire: Wire) -> Work:
 
     def work() -> None:
         with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain) as sock:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for path in paths:
                 with open(path, "rb", buffering=0) as file:
                     sock.sendall(os.fstat(file.fileno()).st_size.to_bytes(8, "big"))

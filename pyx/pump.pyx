@@ -1,4 +1,5 @@
-"""The data path of a bulk transfer without the interpreter: socket -> P-DATA-TF -> file (PS3.8 9.3.5, Annex E).
+"""The data path of a bulk transfer without the interpreter: socket -> P-DATA-TF -> file (PS3.8 9.3.5, Annex E), and
+file -> P-DATA-TF in a buffer that is sent as it is.
 
 `receive` moves the data set fragments of one presentation context from a non-blocking socket into a file, through a
 block that the caller owns, and comes back as soon as anything else is due: it answers why, and leaves bytes that it did
@@ -11,10 +12,11 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
-from bits cimport load_u32
+from bits cimport load_u32, store_u32
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long ssize_t
+    ctypedef long long off_t
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int socket, void *buffer, size_t length, int flags)
@@ -24,6 +26,7 @@ cdef extern from "<sys/uio.h>" nogil:
         void *iov_base
         size_t iov_len
     ssize_t writev(int file, const iovec *vector, int count)
+    ssize_t preadv(int file, const iovec *vector, int count, off_t offset)
 
 cdef enum Reason:
     R_AGAIN = 0     # the socket is empty, or probably so
@@ -47,6 +50,7 @@ OTHER = <int>R_OTHER
 ENDED = <int>R_ENDED
 BROKEN = <int>R_BROKEN
 MORE = <int>R_MORE
+HEADER = <int>PDU_HEADER + <int>PDV_HEADER
 
 
 cdef struct Frame:
@@ -229,3 +233,92 @@ def receive(
         )
     rest = frame.context_id, frame.pdu_rest, frame.pdv_rest, bool(frame.last)
     return reason, bool(short_read), error, received, moved, span.stop, rest
+
+
+cdef int _read(int file, uint64_t at, iovec *vector, int count, bint *shorter) noexcept nogil:
+    """Fill all of it from there; 0, or the error number."""
+    cdef ssize_t got
+    while count:
+        got = preadv(file, vector, count, <off_t>at)
+        if got < 0:
+            if errno == EINTR:
+                continue
+            return errno
+        if got == 0:
+            shorter[0] = True
+            return 0
+        at += got
+        while count and <size_t>got >= vector.iov_len:
+            got -= vector.iov_len
+            vector += 1
+            count -= 1
+        if count:
+            vector.iov_base = <uint8_t *>vector.iov_base + got
+            vector.iov_len -= got
+    return 0
+
+
+cdef int _frame(
+    int file, uint64_t offset, uint64_t *position, uint64_t stop, uint64_t size, int context_id, int flags, bint last,
+    uint8_t *out, uint64_t room, uint64_t most, uint64_t *used
+) noexcept nogil:
+    cdef iovec vector[VECTOR_COUNT]
+    cdef int count, error
+    cdef uint64_t start, begin, length, filled = 0
+    cdef bint shorter = False
+    cdef uint8_t *header
+    while position[0] < stop and filled < most:
+        count = 0
+        begin = start = position[0]
+        while start < stop and count < VECTOR_COUNT and filled < most:
+            length = min(size, stop - start)
+            if room - filled < PDU_HEADER + PDV_HEADER + length:
+                break
+            header = out + filled
+            header[0] = P_DATA_TF
+            header[1] = 0
+            store_u32(header + 2, <uint32_t>(length + PDV_HEADER), True)
+            store_u32(header + 6, <uint32_t>(length + 2), True)
+            header[10] = context_id
+            header[11] = flags | (LAST_FRAGMENT if last and start + length == stop else 0)
+            vector[count].iov_base = header + PDU_HEADER + PDV_HEADER
+            vector[count].iov_len = length
+            count += 1
+            filled += PDU_HEADER + PDV_HEADER + length
+            start += length
+        if not count:
+            break
+        error = _read(file, offset + begin, vector, count, &shorter)
+        if error or shorter:  # whole PDUs that were framed before may be sent; the next call finds this again
+            return error if not used[0] else 0
+        position[0] = start
+        used[0] = filled
+    return 0
+
+
+def frame(
+    int file,
+    uint64_t offset,
+    uint64_t position,
+    uint64_t stop,
+    uint64_t size,
+    uint8_t context_id,
+    uint8_t flags,
+    bint last,
+    uint8_t[::1] out not None,
+    uint64_t most,
+):
+    """Frame the bytes ``position`` to ``stop`` of what begins at ``offset`` of a file: (error number, reached, used).
+
+    ``out`` is filled with whole P-DATA-TF of one fragment of ``size`` bytes each, the last perhaps shorter, until
+    ``most`` bytes are reached or the next does not fit. Nothing reached without an error: the file is shorter.
+    """
+    cdef uint64_t used = 0, room = out.shape[0]
+    cdef int error
+    if not 0 < size <= 0xFFFFFFFF - PDV_HEADER or position > stop or stop > 0x7FFFFFFFFFFFFFFF - offset:
+        raise ValueError("a stretch that cannot be framed")
+    if room < PDU_HEADER + PDV_HEADER + min(size, stop - position):
+        raise ValueError("the buffer has no room for one PDU")
+    with nogil:
+        error = _frame(file, offset, &position, stop, size, context_id, flags, last, &out[0], room, most, &used)
+    return error, position, used

@@ -4,6 +4,7 @@ OTHER: int
 ENDED: int
 BROKEN: int
 MORE: int
+HEADER: int
 
 State = tuple[int, int, int, bool]
 
@@ -16,3 +17,15 @@ def receive(
     longest: tuple[int, int],
     most: int,
 ) -> tuple[int, bool, int, int, int, int, State]: ...
+def frame(
+    file: int,
+    offset: int,
+    position: int,
+    stop: int,
+    size: int,
+    context_id: int,
+    flags: int,
+    last: bool,
+    out: bytearray,
+    most: int,
+) -> tuple[int, int, int]: ...

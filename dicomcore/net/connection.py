@@ -22,7 +22,7 @@ from dicomcore.net.operation import Operation
 from dicomcore.net.operations import Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import TLSSocket, Wire
-from dicomcore.net.transport import Outbox, RecordOutbox
+from dicomcore.net.transport import Outbox, RecordOutbox, load_pump
 from dicomcore.net.watch import Watch
 from dicomcore.services.base import Router
 from dicomcore.ul import (
@@ -75,7 +75,7 @@ class Connection:
         self._guard = guard if guard is not None else nullcontext()
         self._tls = sock if isinstance(sock, TLSSocket) else None
         self.outbox = (Outbox if self._tls is None else RecordOutbox)(core, facilities)
-        self._pump = _load_pump() if facilities.pump and type(sock) is socket.socket else None
+        self._pump = load_pump() if facilities.pump and type(sock) is socket.socket else None
         self.operations = Operations(
             self.exchange,
             limits,
@@ -263,12 +263,6 @@ class Connection:
         self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
         self.watcher.closed()
-
-
-def _load_pump() -> Any:
-    from dicomcore._core import pump
-
-    return pump
 
 
 class UserConnection(Connection):

@@ -11,6 +11,7 @@ An address is "host:port", with the brackets of RFC 3986 around IPv6: "[::1]:104
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
 from time import monotonic
@@ -125,6 +126,7 @@ class Outbox:
         self._gather = facilities.sendmsg
         self._views: list[bytes | memoryview] = []
         self._buffer: bytearray | None = None
+        self._pump = load_pump() if facilities.pump else None
 
     @property
     def empty(self) -> bool:
@@ -145,7 +147,7 @@ class Outbox:
             if not views:
                 if not core.wants_write:
                     return True
-                views = self._views = self._load(core.segments(batch))
+                views = self._views = self._next(batch)
                 batch = BATCH
             try:
                 sent = self._put(sock, views)
@@ -168,6 +170,34 @@ class Outbox:
                 return
             sent -= len(view)
         views.clear()
+
+    def _next(self, batch: int) -> list[bytes | memoryview]:
+        """Whole PDUs, at least one; a body that lies in a file is framed in the buffer while it is read."""
+        core, pump = self._core, self._pump
+        if pump is None:
+            return self._load(core.segments(batch))
+        views = self._load(core.segments(batch, slices=False))
+        stretch = core.stretch()
+        payload: Any = None if stretch is None else stretch.payload
+        if stretch is None or type(payload) is not FileSlice:
+            return views or self._load(core.segments(batch))
+        _, position, stop, size, *headers = stretch
+        room = max(batch, size + pump.HEADER)
+        if self._buffer is None or len(self._buffer) < room:
+            self._buffer = bytearray(max(room, BATCH + pump.HEADER * MANY))
+        try:
+            error, reached, used = pump.frame(
+                payload.fileno(), payload.offset, position, stop, size, *headers, self._buffer, batch
+            )
+            if error:
+                raise OSError(error, os.strerror(error))
+        except OSError as error:
+            raise SourceChanged(f"a file could not be read while it was sent: {error}") from error
+        if reached == position:
+            raise SourceChanged("a file has become shorter while it was sent", hint="its owner wrote to it")
+        core.framed(reached, used)
+        views.append(memoryview(self._buffer)[:used])
+        return views
 
     def _load(self, parts: Sequence[Segment]) -> list[bytes | memoryview]:
         """Parts as views; what lies in a file is read into the buffer that the last batch used."""
@@ -243,6 +273,13 @@ class RecordOutbox(Outbox):
             record[used:stop] = view
             used = stop
         return int(sock.send(memoryview(record)[:used]))
+
+
+def load_pump() -> Any:
+    """The compiled data path. ImportError where the platform has none: see `Facilities.pump`."""
+    from dicomcore._core import pump
+
+    return pump
 
 
 def read_slice(run: Slice, target: memoryview) -> None:

@@ -34,7 +34,7 @@ from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, 
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
 from .inbound import LARGE, SMALL, Inbound, Path
 from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
-from .outbound import Outbound, Payload, Segment
+from .outbound import Outbound, Payload, Segment, Stretch
 from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from .primitives import (
     Aborted,
@@ -274,10 +274,22 @@ class Association:
             self._events = []
         return events
 
-    def segments(self, max_bytes: int = 1 << 20, max_count: int = 1024) -> list[Segment]:
+    def stretch(self) -> Stretch | None:
+        """For a driver that frames a payload itself, one that lies in a file: what is left of it, once ``segments``
+        without ``slices`` has given all before it. `framed` tells what became of it."""
+        return None if self.tracer is not None else self._outbound.stretch()
+
+    def framed(self, position: int, total: int) -> None:
+        """That stretch is framed up to here, in whole PDUs of so many bytes in all; the driver owns them."""
+        self._outbound.framed(position, total)
+
+    def segments(self, max_bytes: int = 1 << 20, max_count: int = 1024, *, slices: bool = True) -> list[Segment]:
         """Whole PDUs to send, in order, as header and slice by turns: at least one when ``wants_write``, at most
-        ``max_count`` segments, and no further one once ``max_bytes`` are reached. The driver owns what it got."""
-        segments = self._outbound.segments(max_bytes, max_count)
+        ``max_count`` segments, and no further one once ``max_bytes`` are reached. The driver owns what it got.
+
+        Without ``slices``, only what comes before a `stretch`: perhaps nothing.
+        """
+        segments = self._outbound.segments(max_bytes, max_count, slices)
         if self.tracer is not None:
             self.tracer.sent(segments)
         return segments

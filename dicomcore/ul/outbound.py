@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Sized
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..errors import LocalProtocolError
 
-__all__ = ["Outbound", "Payload", "Segment", "Slice"]
+__all__ = ["Outbound", "Payload", "Segment", "Slice", "Stretch"]
 
 _HEADER: Final = struct.Struct(">BxIIBB")  # type, PDU length, PDV length, context id, message control header
 _COMMAND: Final = 1
@@ -67,6 +67,19 @@ class _Run:
         self.stop = len(payload) if self.view is None else len(self.view)
 
 
+class Stretch(NamedTuple):
+    """What is left of a payload that only its owner can read, for a driver that frames it itself: whole PDUs of
+    ``size`` bytes and the rest, ``last`` flagged as such, if it is."""
+
+    payload: Sized
+    position: int
+    stop: int
+    size: int
+    context_id: int
+    flags: int
+    last: bool
+
+
 class Outbound:
     """The queue of one association: whole PDUs and payloads, in order, payloads framed when they are asked for."""
 
@@ -108,8 +121,30 @@ class Outbound:
             self.length += run.stop
         self._open = None if last else (context_id, command)
 
-    def segments(self, max_bytes: int, max_count: int) -> list[Segment]:
-        """Whole PDUs, at least one when something waits, until ``max_bytes`` or ``max_count`` segments are reached."""
+    def stretch(self) -> Stretch | None:
+        """The payload that is next, if it is one of which `segments` would make slices."""
+        entry = self.queue[0] if self.queue else None
+        if not isinstance(entry, _Run) or entry.view is not None or entry.position == entry.stop:
+            return None
+        return Stretch(
+            entry.payload, entry.position, entry.stop, self.fragment_length, entry.context_id, entry.flags, entry.last
+        )
+
+    def framed(self, position: int, total: int) -> None:
+        """The driver has framed that stretch up to here: so many bytes with their headers."""
+        entry = self.queue[0]
+        assert isinstance(entry, _Run)
+        self.length -= position - entry.position
+        self.sent_length += total
+        entry.position = position
+        if position == entry.stop:
+            self.queue.popleft()
+
+    def segments(self, max_bytes: int, max_count: int, slices: bool = True) -> list[Segment]:
+        """Whole PDUs, at least one when something waits, until ``max_bytes`` or ``max_count`` segments are reached.
+
+        Without ``slices``, those before the next payload that would become one: perhaps none.
+        """
         queue = self.queue
         segments: list[Segment] = []
         append = segments.append
@@ -124,6 +159,8 @@ class Outbound:
                 queue.popleft()
                 continue
             context_id, flags, view, payload = entry.context_id, entry.flags, entry.view, entry.payload
+            if view is None and not slices and entry.position != entry.stop:
+                break
             position, stop = entry.position, entry.stop
             start = position
             if stop - position > size:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import socket
 import struct
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -21,18 +22,22 @@ from hypothesis import strategies as st
 
 from dicomcore.dimse.command import CommandField, command, encode_command
 from dicomcore.encoding.sink import FileSink
-from dicomcore.errors import AssociationAborted, LimitExceeded
+from dicomcore.encoding.source import FileSlice
+from dicomcore.errors import AssociationAborted, LimitExceeded, SourceChanged
 from dicomcore.limits import Limits
+from dicomcore.net import AE, Server
 from dicomcore.net.connection import Connection
 from dicomcore.net.poller import Facilities
+from dicomcore.net.transport import Outbox
 from dicomcore.services.base import Receive, Received, Request, Response, Router, ServiceContext
-from dicomcore.ul import Accept, Acceptance, Association, encode, propose
+from dicomcore.services.storage import StorageSCP
+from dicomcore.ul import Accept, Acceptance, Associate, Association, encode, negotiate, propose
 from dicomcore.ul.pdu import Abort, ReleaseRQ
 from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from tests.reference import pump as twin
 from tests.ul.wire import feed, flush, p_data, pdv
 
-from .conftest import CT, Scripted
+from .conftest import CT, RawPeer, Scripted, element, even, eventually, read_to_end, write_ct
 
 pump = pytest.importorskip("dicomcore._core.pump", reason="this platform has no pump")
 
@@ -467,7 +472,8 @@ def test_messages_cut_anywhere(
             count = max(1, per_pdu if sum(map(len, pdvs[:per_pdu])) <= 4096 else 1)
             data += p_data(*pdvs[:count])
             del pdvs[:count]
-    alike(tmp_path_factory.mktemp("cuts"), "a", [*cut(data + junk, *cuts), None])
+    # Junk comes by itself: it ends what is read with it, and how much that is differs.
+    alike(tmp_path_factory.mktemp("cuts"), "a", [*cut(data, *cuts), junk, None])
 
 
 def test_a_body_over_its_limit(tmp_path: Path) -> None:
@@ -485,10 +491,10 @@ class Failing(FileSink):
     __slots__ = ()
 
     def fileno(self) -> int:
-        return FULL.fileno() if self.length >= 10 else super().fileno()
+        return FULL if self.length >= 10 else super().fileno()
 
 
-FULL = open("/dev/full", "wb", buffering=0) if os.path.exists("/dev/full") else open(os.devnull, "rb")  # noqa: SIM115
+FULL = os.open("/dev/full" if os.path.exists("/dev/full") else os.devnull, os.O_WRONLY)
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
@@ -508,3 +514,219 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         assert world.outcome()["files"] == {"1": b"short"}
         assert world.connection.over is None
         world.close()
+
+
+# --- from a file to a socket ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 20), st.integers(0, 500), st.integers(1, 200), st.integers(0, 300), st.booleans(), st.data())
+def test_frames_as_its_twin(offset: int, stop: int, size: int, most: int, last: bool, data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, stop))
+    room = data.draw(st.integers(12 + min(size, stop - position), 700))
+    with open_memory() as file:
+        os.write(file, bytes(number * 7 % 251 for number in range(data.draw(st.sampled_from([600, 600, 300])))))
+        outs = bytearray(room), bytearray(room)
+        told = position, stop, size, 5, 0, last
+        answer = pump.frame(file, offset, *told, outs[0], most)
+        wanted = twin.frame(file, offset, *told, outs[1], most)
+        whole = offset + stop <= os.fstat(file).st_size
+        if whole:
+            assert answer == wanted
+        else:  # the kernel reads many at a time, so a file that is too short is noticed sooner
+            assert answer[0] == 0
+            assert answer[1] <= wanted[1]
+            assert answer[2] <= wanted[2]
+        assert outs[0][: answer[2]] == outs[1][: answer[2]]
+
+
+def test_more_fragments_than_are_read_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(3000))
+    outs = bytearray(50_000), bytearray(50_000)
+    with open(path, "rb") as file:
+        told = 1, 0, 2900, 10, 5, 0, True
+        assert pump.frame(file.fileno(), *told, outs[0], 40_000) == (0, 2900, 290 * 22)
+        assert twin.frame(file.fileno(), *told, outs[1], 40_000) == (0, 2900, 290 * 22)
+    assert outs[0] == outs[1]
+
+
+@pytest.mark.parametrize(
+    ("told", "room"),
+    [
+        ((0, 0, 10, 0, 1, 0, True), 100),
+        ((0, 0, 10, 0xFFFFFFFF, 1, 0, True), 100),
+        ((0, 11, 10, 5, 1, 0, True), 100),
+        ((1 << 62, 0, 1 << 62, 5, 1, 0, True), 100),
+        ((0, 0, 10, 10, 1, 0, True), 21),
+        ((0, 0, 10, 5, 1, 0, True), 16),
+    ],
+)
+def test_stretches_that_make_no_sense(told: Any, room: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        pump.frame(0, *told, bytearray(room), 100)
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    assert pump.frame(1 << 20, 0, 0, 10, 5, 1, 0, True, bytearray(50), 50) == (errno.EBADF, 0, 0)
+
+
+class Readable:
+    """A payload that only its owner can read, and no file."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self._data[start:stop]
+
+
+def requestor(limits: Limits) -> Association:
+    """With an association on which nothing has been sent."""
+    core = Association(requestor=True, limits=limits)
+    request = propose([(CT, [EXPLICIT_LE.uid])], calling_ae="A", called_ae="SERVER")
+    core.request(Associate(request))
+    core.connected()
+    flush(core)
+    answer = negotiate(request, Acceptance("SERVER", {CT: (EXPLICIT_LE.uid,)}, max_pdu_length=0)).accept
+    assert answer is not None
+    feed(core, encode(answer))
+    core.events()
+    return core
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["file", "bytes", "readable", "descriptor"]), st.integers(0, 70_000), st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([20, 1000, 4096, 16384, 300_000]),
+)
+def test_what_leaves_is_the_same_however_it_is_framed(
+    tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[str, int, bool]], pdu: int
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    left = []
+    for facilities in (Facilities(), Facilities.portable()):
+        core = requestor(Limits(pdu_length=pdu))
+        outbox = Outbox(core, facilities)
+        for number, (kind, length, last) in enumerate(payloads):
+            length = length // 50 if pdu == 20 else length
+            data = bytes([number + 1]) * length
+            path = folder / str(number)
+            path.write_bytes(b"head" + data + b"tail")
+            payload: Any = {"bytes": data, "readable": Readable(data)}.get(kind) or FileSlice(path, 4, length)
+            core.send(1, False, payload, last or number == len(payloads) - 1)
+        arrived = b""
+        one, other = socket.socketpair()
+        with one, other:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            one.setblocking(False)
+            other.setblocking(False)
+            while not outbox.flush(one):
+                arrived += other.recv(1 << 20)
+            with suppress(BlockingIOError):
+                while part := other.recv(1 << 20):
+                    arrived += part
+        left.append(arrived)
+        assert core.queued_length == 0
+    assert left[0] == left[1]
+
+
+def test_a_file_that_became_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100_000))
+    core = requestor(Limits(pdu_length=4096))
+    outbox = Outbox(core, Facilities())
+    core.send(1, False, FileSlice(path, 0, 100_000))
+    os.truncate(path, 10_000)
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        with pytest.raises(SourceChanged):
+            outbox.flush(one)
+
+
+# --- both ends on real sockets: what ends an association in the middle of a body --------------------------------------
+
+
+class Far:
+    """A requestor that has sent half of an object to a server that stores into a folder."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.peer = RawPeer(server.port, CT)
+        self.folder = folder
+        self.peer.sock.sendall(HEAD_OF_FILE)
+        for _ in range(20):
+            self.peer.sock.sendall(p_data(pdv(1, 0, bytes(10_000))))
+        eventually(lambda: self.arrived() >= 200_000)
+
+    def arrived(self) -> int:
+        """Bytes of the unfinished file."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+
+HEAD_OF_FILE = store(1) + p_data(
+    pdv(1, 0, element(8, 0x16, b"UI", even(CT)) + element(8, 0x18, b"UI", even("2.25.1"))),
+    pdv(1, 0, element(8, 0x20, b"DA", b"")),
+)
+
+
+@pytest.mark.parametrize("how", ["abort", "release", "close", "reset", "silence", "server closes"])
+def test_nothing_is_left_of_half_a_body(serving: Callable[..., Server], tmp_path: Path, how: str) -> None:
+    limits = Limits(network_timeout=0.3) if how == "silence" else Limits()
+    folder = tmp_path / "out"
+    server = serving(StorageSCP(folder), limits=limits)
+    far = Far(server, folder)
+    with far.peer as peer:
+        if how == "abort":
+            peer.sock.sendall(encode(Abort(0, 0)))
+        elif how == "release":
+            peer.sock.sendall(encode(ReleaseRQ()))
+        elif how == "close":
+            peer.sock.shutdown(socket.SHUT_WR)
+        elif how == "reset":
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.sock.close()
+        elif how == "server closes":
+            server.close(0.0)
+        if how not in ("reset", "server closes"):
+            said = read_to_end(peer.sock)
+            assert said[:1] == (b"" if how in ("abort", "close") else b"\x07")
+        eventually(lambda: not os.listdir(folder))
+    if how != "server closes":
+        eventually(lambda: server.connection_count == 0)
+
+
+def test_the_rest_makes_it_whole(serving: Callable[..., Server], tmp_path: Path) -> None:
+    far = Far(serving(StorageSCP(tmp_path / "out")), tmp_path / "out")
+    with far.peer as peer:
+        peer.sock.sendall(p_data(pdv(1, 2, b"end!")))
+        length = struct.unpack(">BxI", peer.sock.recv(6, socket.MSG_WAITALL))[1]
+        assert b"2.25.1" in peer.sock.recv(length, socket.MSG_WAITALL)
+        (path,) = (tmp_path / "out").iterdir()
+        assert path.read_bytes().endswith(bytes(200_000) + b"end!")
+
+
+def test_an_interrupt_in_the_middle_of_sending(serving: Callable[..., Server], tmp_path: Path) -> None:
+    """Ctrl-C while a large object leaves: the association is aborted, and no part of it stays."""
+    folder = tmp_path / "out"
+    server = serving(StorageSCP(folder))
+    write_ct(tmp_path / "a", 64 << 20)
+    association = AE("USER").associate("127.0.0.1", server.port, contexts=tmp_path / "a")
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        eventually(lambda: any(path.stat().st_size > 1 << 20 for path in folder.iterdir()))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        association.c_store(tmp_path / "a")
+    thread.join()
+    assert not association.is_open
+    eventually(lambda: not os.listdir(folder))

@@ -27,8 +27,11 @@ class Core:
     def wants_write(self) -> bool:
         return bool(self._batches)
 
-    def segments(self, max_bytes: int) -> list[Any]:
-        return self._batches.popleft()
+    def segments(self, max_bytes: int, *, slices: bool = True) -> list[Any]:
+        return self._batches.popleft() if slices else []
+
+    def stretch(self) -> None:
+        return None  # nothing that could be framed elsewhere
 
 
 def sent_through(outbox: Outbox, read_length: int) -> bytes:

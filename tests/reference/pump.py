@@ -98,3 +98,36 @@ def _write(file: int, body: bytes) -> int:
     except OSError as failure:
         return failure.errno or -1
     return 0
+
+
+def frame(
+    file: int,
+    offset: int,
+    position: int,
+    stop: int,
+    size: int,
+    context_id: int,
+    flags: int,
+    last: bool,
+    out: bytearray,
+    most: int,
+) -> tuple[int, int, int]:
+    """As the kernel: every fragment read and framed by itself."""
+    used = 0
+    while position < stop and used < most:
+        length = min(size, stop - position)
+        if used + 12 + length > len(out):
+            break
+        try:
+            data = os.pread(file, length, offset + position)
+        except OSError as failure:
+            return (0 if used else failure.errno or -1), position, used
+        if len(data) < length:
+            break
+        position += length
+        control = flags | (2 if last and position == stop else 0)
+        pdv = (length + 2).to_bytes(4, "big") + bytes([context_id, control]) + data
+        pdu = b"\x04\0" + len(pdv).to_bytes(4, "big") + pdv
+        out[used : used + len(pdu)] = pdu
+        used += len(pdu)
+    return 0, position, used
