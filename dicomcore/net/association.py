@@ -241,7 +241,7 @@ class Association(Calls):
             except AssociationAborted as error:
                 log.info("release of %s: %s", self.peer, error, extra=connection.watcher.extra)
             finally:
-                connection.close()
+                self._close()
         connection.watcher.deliver()
 
     def abort(self) -> None:
@@ -280,7 +280,7 @@ class Association(Calls):
         except OSError:
             pass  # the peer is gone, which is what was wanted
         finally:
-            connection.close()
+            self._close()
 
     def wait(self, timeout: float) -> bool:
         """Serve what the peer sends unasked for `timeout` seconds; True while the association stands."""
@@ -471,11 +471,15 @@ class Association(Calls):
             raise self._why_over()
         return not written
 
+    def _close(self) -> None:
+        self._connection.close()
+        self._digest()  # closes the providers that still waited for the peer
+
     def _why_over(self) -> DicomError:
         over = self._connection.over
         assert over is not None
         if self._connection.outbox.empty:
-            self._connection.close()
+            self._close()
         else:
             self._part()  # the fault may be the peer's, which is to hear of it
         if isinstance(over, AssociationAborted):

@@ -222,7 +222,7 @@ class ServedConnection(Connection):
     def watch(self) -> None:
         """Give the reading to the selector, which also sends what is queued."""
         self.lent = False
-        self._write_watched = not self.outbox.empty
+        self._write_watched = not (self._deaf or self.outbox.empty)
         if self.parting:
             self._poller.arm(self.fd, read=True, write=self._write_watched)
         elif self.pending:

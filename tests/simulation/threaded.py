@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
+import dicomcore.net.server as server_module
 from dicomcore.data.files import dcmread
 from dicomcore.errors import DicomError
 from dicomcore.net.ae import AE
@@ -56,8 +58,8 @@ class ThreadedWorld(World):
         self.threads = Threads(self.network, chance.choice((0.0, 0.05, 0.3, 0.7)))
         self.threads.conduct = self._conduct
         self.threads.made = self._made
-        self.latency = chance.choice(((0.0, 0.0), (0.0, 0.01), (0.0, 2.0), (0.0, 40.0)))
-        self.disk_latency = chance.choice(((0.0, 0.0), (0.0, 0.0), (0.0, 0.001), (0.0, 1.0)))
+        self.latency = chance.choice(((0.0, 0.0), (0.0, 0.01), (0.0, 2.0), (0.0, 40.0))[: 2 if self.kindly else 4])
+        self.disk_latency = chance.choice(((0.0, 0.0), (0.0, 0.001), (0.0, 1.0))[: 2 if self.kindly else 3])
         self.disk.log = self._disk_at_work
         self.servers: list[Server] = []
         self.served: list[ServedConnection] = []
@@ -92,8 +94,19 @@ class ThreadedWorld(World):
         logger.setLevel(logging.CRITICAL + 1)
         threads = self.threads
         director = Task(threads, self._direct, (), "director")
+        served = self.served
+
+        class Known(ServedConnection):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                served.append(self)
+
         try:
-            with installed(self.disk), threads_installed(threads):
+            with (
+                installed(self.disk),
+                threads_installed(threads),
+                patch.object(server_module, "ServedConnection", Known),
+            ):
                 try:
                     director.start()
                     while not director.over:
@@ -142,7 +155,6 @@ class ThreadedWorld(World):
         for port, offered in ((PORT, services), (104, there)):
             ae = AE(SERVER if port == PORT else "ARCHIVE", limits=self.limits, facilities=FACILITIES)
             server = ae.serve(port, services=offered, workers=workers, window=self.window, roles={CT: (True, True)})
-            self._follow(server)
             self.servers.append(server)
         self.disk.fault = fault
         kinds = ("good",) * 6 + ("abort", "cut", "cut", "deaf", "garbage", "mutant", "silent", "stay", "other")
@@ -152,7 +164,7 @@ class ThreadedWorld(World):
             task = Task(threads, self._come, (kind, number), f"client {number} {kind}")
             clients.append(task)
             task.start()
-        early = chance.random() < 0.15
+        early = chance.random() < 0.15 and not self.kindly
         if early:
             threads.pause(chance.choice((0.1, 10.0)) * chance.random())
         else:
@@ -169,17 +181,6 @@ class ThreadedWorld(World):
         for task in clients:
             task.join()
         threads.pause(3600.0)  # providers that were at work when the server gave them up have ended
-
-    def _follow(self, server: Server) -> None:
-        connections = server._connections
-        served = self.served
-
-        class Followed(dict[int, ServedConnection]):
-            def __setitem__(self, key: int, connection: ServedConnection) -> None:
-                served.append(connection)
-                super().__setitem__(key, connection)
-
-        server._connections = Followed(connections)
 
     def _look(self) -> None:
         for connection in self.served:
@@ -259,6 +260,7 @@ class ThreadedWorld(World):
             association.release()
         except (DicomError, OSError) as error:
             self.count[type(error).__name__] += 1
+            self.must_not_fail(kind, error)
         finally:
             threads.made = made
             if association is not None:

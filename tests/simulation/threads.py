@@ -20,6 +20,7 @@ from typing import Any
 import dicomcore.net.association as association_module
 import dicomcore.net.calls as calls_module
 import dicomcore.net.connection as connection_module
+import dicomcore.net.door as door_module
 import dicomcore.net.provider as provider_module
 import dicomcore.net.server as server_module
 import dicomcore.net.workers as workers_module
@@ -32,6 +33,7 @@ MODULES = (
     association_module,
     calls_module,
     connection_module,
+    door_module,
     provider_module,
     server_module,
     workers_module,
@@ -159,8 +161,11 @@ class Threads:
 
     def pause(self, seconds: float = 0.0) -> None:
         """Let others run, for that long at least."""
+        end = self.schedule.now + seconds
         if self.current is not None:
             self.park(seconds)
+            while self.schedule.now < end:
+                self.park(end - self.schedule.now)
 
     def sway(self) -> None:
         """Perhaps let others run."""
@@ -488,7 +493,7 @@ def installed(threads: Threads) -> Iterator[None]:
     places += [(module, "monotonic", lambda: threads.schedule.now) for module in MODULES]
     places = [row for row in places if hasattr(row[0], row[1])]
     places += [
-        (server_module, "listen", threads.listen),
+        (door_module, "listen", threads.listen),
         (server_module, "tune", lambda sock: None),
         (server_module, "open_poller", lambda facilities: Poller(threads)),
         (workers_module, "Bell", lambda facilities: Bell(threads)),

@@ -103,6 +103,7 @@ class World:
         self.seed = seed
         self.random = chance = Random(seed)
         self.quiet = quiet
+        self.kindly = quiet or chance.random() < 0.4  # wires and disk are quick, so that nobody good may fail
         levels: tuple[Literal["process", "power"], ...] = ("process", "power")
         self.durability: Literal["process", "power"] = chance.choice(levels) if durability is None else durability
         self.count: Counter[str] = Counter()
@@ -124,8 +125,8 @@ class World:
             conduct, latency, reaction, slow = Conduct(), (0.0, 0.001), (0.0, 0.0), 0.0
         else:
             conduct = self._conduct()
-            latency = chance.choice(((0.0, 0.0), (0.0, 0.01), (0.0, 2.0), (0.0, 40.0)))
-            reaction = chance.choice(((0.0, 0.0), (0.0, 0.001), (0.0, 0.5)))
+            latency = chance.choice(((0.0, 0.0), (0.0, 0.01), (0.0, 2.0), (0.0, 40.0))[: 2 if self.kindly else 4])
+            reaction = chance.choice(((0.0, 0.0), (0.0, 0.001), (0.0, 0.5))[: 2 if self.kindly else 3])
             slow = chance.choice((0.0, 0.0, 0.2, 1.0))
         self.network = Network(seed, conduct=conduct, latency=latency, reaction=reaction, slow_writes=slow)
         self.limits = Limits().but(pdu_length=4096 if quiet else chance.choice((64, 200, 1024, 4096, 16384)))
@@ -146,12 +147,12 @@ class World:
         whole = 1 << 20, 1 << 20
         pieces = ((1, 20), (1, 300), (1, 300), (1, 5000), (1, 5000), (1, 5000), whole, whole, whole, whole)
         return Conduct(
-            delay=chance.choice(((0.0, 0.0), (0.0001, 0.01), (0.0, 1.0))),
+            delay=chance.choice(((0.0, 0.0), (0.0001, 0.01), (0.0, 1.0))[: 2 if self.kindly else 3]),
             read=chance.choice(pieces),
             write=chance.choice(pieces),
             capacity=chance.choice((200, 4096, 1 << 16, 1 << 18)),
             stall=(1.0, 45.0),
-            stalls=chance.choice((0.0, 0.0, 0.0, 0.01)),
+            stalls=0.0 if self.kindly else chance.choice((0.0, 0.0, 0.0, 0.01)),
         )
 
     def _some_fault(self, likely: float) -> Callable[[str, int], int]:
@@ -176,6 +177,11 @@ class World:
         self.failures.append(what)
         self.note(f"BROKEN {what}")
         return Broken(what)
+
+    def must_not_fail(self, kind: str, failure: BaseException) -> None:
+        """Where nothing stands in its way, whoever does no wrong is served, and in time."""
+        if self.kindly and kind in ("good", "stay") and self.kill_at is None:
+            raise self.broken(f"a good client on a kind wire is told: {failure}") from failure
 
     def make_object(self, uid: str | None = None) -> Object:
         chance = self.random
@@ -381,7 +387,7 @@ class World:
         for _ in range(chance.randint(1, 6)):
             kind = chance.choice(kinds)
             network.later(chance.choice((0.0, 1.0, 30.0)) * chance.random(), partial(self._client, kind))
-        if chance.random() < 0.4:
+        if chance.random() < 0.4 and not self.kindly:
             self.kill_at = chance.randint(5, 3000)
             self.kill_by = "process" if self.durability == "process" else chance.choice(("process", "power"))
             for _ in range(chance.randint(0, 2)):
@@ -427,6 +433,7 @@ class World:
         link = association.link
         if failure is not None:
             self.count[type(failure).__name__] += 1
+            self.must_not_fail(kind, failure)
             return
         chance, network = self.random, self.network
         if kind == "deaf":
@@ -440,6 +447,7 @@ class World:
             pending[0] -= 1
             if failure is not None:
                 self.count[type(failure).__name__] += 1
+                self.must_not_fail(kind, failure)
                 if not isinstance(failure, DicomError | OSError | Broken):
                     raise self.broken(f"{failure!r} from a user") from failure
             else:
@@ -508,7 +516,7 @@ class World:
             return [body[:middle], memoryview(body)[middle:]]
         if kind == 2:
             return Payload(body, fails=False)
-        if kind == 3 and chance.random() < 0.1:
+        if kind == 3 and not self.kindly and chance.random() < 0.1:
             return Payload(body, fails=True)
         return body
 
