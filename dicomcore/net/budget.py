@@ -110,7 +110,7 @@ class Share:
         self.waits = False  # an object waits for memory
 
     def try_write(self, holder: Hashable, sink: object, length: int) -> bool:
-        """Whether `holder` may write so many bytes to its sink; one in memory says what it takes by ``needs_memory``."""
+        """Whether `holder` may write so many bytes to its sink; one in memory says how many by ``needs_memory``."""
         needs = getattr(sink, "needs_memory", None)
         needed = needs(length) if needs is not None else 0
         if not needed:
@@ -132,6 +132,14 @@ class Share:
     def wake(self) -> None:
         self.waits = False
         self._ring()
+
+    def detach(self) -> None:
+        """Nobody is to be called any more."""
+        self._ring = _nobody
+
+
+def _nobody() -> None:
+    """The association is over."""
 
 
 class _Claim:

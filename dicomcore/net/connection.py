@@ -263,6 +263,7 @@ class Connection:
         self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
         self.watcher.closed()
+        self.operations.detach()
 
 
 class UserConnection(Connection):

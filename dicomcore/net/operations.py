@@ -157,6 +157,17 @@ class Operations:
             operation.context.peer_gone = True
         return [operation for operation in operations if operation.waits]
 
+    def detach(self) -> None:
+        """The connection is closed: forget its driver, so that nothing is left that refers to itself."""
+        self._flush = self._written_off
+        self._defer = self._put_off = None
+        if self._share is not None:
+            self._share.detach()
+
+    @staticmethod
+    def _written_off() -> bool:
+        return True
+
     @property
     def streaming(self) -> Operation | None:
         """The operation whose body arrives, when nothing of it waits to be taken."""

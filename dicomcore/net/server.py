@@ -40,7 +40,17 @@ from dicomcore.net.transport import tune
 from dicomcore.net.watch import Log, ServerWatch
 from dicomcore.net.workers import Worker, WorkerPool
 from dicomcore.services.base import Router, ServiceProvider
-from dicomcore.ul import Accept, Acceptance, Association, AssociationRequested, Decision, Reject, State, decision
+from dicomcore.ul import (
+    Accept,
+    Acceptance,
+    Answers,
+    Association,
+    AssociationRequested,
+    Decision,
+    Reject,
+    State,
+    decision,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,7 +89,7 @@ class Server:
         self._router = Router(services)
         self._effects = Effects(associate, self._later)
         self._authorize = authorize
-        self._acceptance = acceptance
+        self._answers = Answers(acceptance, limits)
         self._security = security
         self._limits = limits
         self._facilities = facilities
@@ -207,7 +217,7 @@ class Server:
             sock.close()
             self._admission.leave(peer[0], associated=False)
             return
-        core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
+        core = Association(requestor=False, limits=self._limits, answers=self._answers)
         connection = ServedConnection(
             wire,
             core,
@@ -226,7 +236,7 @@ class Server:
         self._connections[connection.fd] = connection
         core.tick(monotonic())
         core.connected()
-        self._guarded(self._settle, connection)
+        self._guarded(self._attend, connection)  # the request is often here already
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
         """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""

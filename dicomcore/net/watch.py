@@ -208,6 +208,9 @@ class Watch:
             self._hooks.put(ConnectionClosed(self.association, self.peer))
         if self._home is not None:
             self._home.closed(self)
+        if self._core is not None and self._exchange is not None:  # they go at once, without the garbage collector
+            self._core.observer = self._exchange.observer = None
+            self._core = self._exchange = None
 
     def _titles(self) -> tuple[str, str]:
         asked = None if self._core is None else self._core.asked

@@ -3,6 +3,7 @@
 Standard library only; neither numpy nor a compiled kernel is imported.
 """
 
+from .answers import Answers
 from .association import Association
 from .codec import decode, encode
 from .explain import ContextRow, advice, explain, explain_missing, explain_rows
@@ -85,6 +86,7 @@ __all__ = [
     "Acceptance",
     "Accepted",
     "AgreedContext",
+    "Answers",
     "Associate",
     "AssociateAC",
     "AssociateRJ",

@@ -19,7 +19,7 @@ from ..errors import DicomError
 from .codec import encode
 from .grid import State
 from .negotiation import Negotiated, Proposal
-from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, ReleaseRP, ReleaseRQ
+from .pdu import Abort, AssociateRJ, AssociateRQ, ReleaseRP, ReleaseRQ
 from .primitives import (
     Aborted,
     Accepted,
@@ -128,9 +128,9 @@ def _rejection(answer: AssociateRJ) -> tuple[Effect, ...]:
     return Send(encode(answer)), Signal.START_ARTIM
 
 
-def _ae_7(core: Core, argument: tuple[AssociateAC, Negotiated]) -> tuple[tuple[Effect, ...], State]:
-    answer, negotiated = argument
-    return (Send(encode(answer)), Agree(negotiated)), State.Sta6
+def _ae_7(core: Core, argument: tuple[bytes, Negotiated]) -> tuple[tuple[Effect, ...], State]:
+    pdu, negotiated = argument
+    return (Send(pdu), Agree(negotiated)), State.Sta6
 
 
 def _ae_8(core: Core, answer: AssociateRJ) -> tuple[tuple[Effect, ...], State]:

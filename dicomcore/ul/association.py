@@ -30,7 +30,8 @@ from typing import Any, Final
 from ..errors import DicomError, LimitExceeded, LocalProtocolError, RemoteProtocolError
 from ..limits import DEFAULT_LIMITS, Limits
 from .actions import ACTIONS, Agree, Indicate, Send, SendLast, Signal
-from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, fault
+from .answers import Answers
+from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, encode, fault
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
 from .inbound import LARGE, SMALL, Inbound, Path
 from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
@@ -91,14 +92,19 @@ class Association:
         acceptance: Acceptance | None = None,
         max_pdu_length: int | None = None,
         quirks: Quirks | None = None,
+        answers: Answers | None = None,
     ) -> None:
         """``max_pdu_length`` bounds what is sent (default ``limits.pdu_length``); what may be received is stated in the
-        request or the acceptance. ``quirks`` of the peer; None = those of the acceptance."""
+        request or the acceptance. ``quirks`` of the peer; None = those of the acceptance. ``answers``, shared by the
+        associations of an acceptor, take the place of acceptance and limits."""
+        if answers is not None:
+            acceptance, limits = answers.acceptance, answers.limits
         self.requestor = requestor
         self.limits = limits
         acceptance = acceptance or Acceptance()
         self.acceptance = acceptance if quirks is None else replace(acceptance, quirks=quirks)
         self.quirks = self.acceptance.quirks
+        self._answers = answers if quirks is None else None
         self.negotiated: Negotiated | None = None
         self.asked: AssociateRQ | None = None  # the A-ASSOCIATE-RQ, of either side
         self.proposal: Proposal | None = None
@@ -361,14 +367,15 @@ class Association:
         self._check(Evt.Evt7)
         assert self.asked is not None
         assert self.proposal is not None
-        adapted = adapt(
+        answer, negotiated = adapt(
             self.asked,
             self.proposal,
             answer=accept.answer,
             identity_response=accept.identity_response,
             contexts=accept.contexts,
         )
-        self._fire(Evt.Evt7, adapted)
+        known = self.proposal.pdu if answer is self.proposal.accept else b""
+        self._fire(Evt.Evt7, (known or encode(answer), negotiated))
 
     def _whole(self) -> None:
         if self._outbound.is_open:
@@ -413,6 +420,11 @@ class Association:
         body = inbound.gather(length)
         if body is None:
             return False
+        known = self._answers.find(body) if self._answers is not None and event is Evt.Evt6 else None
+        if known is not None:
+            self.asked, self.proposal = known
+            self._fire(event, known)
+            return True
         try:
             pdu = mend(decode(kind, body, self.limits), self.quirks)
         except LimitExceeded as error:
@@ -421,7 +433,7 @@ class Association:
         argument: object = pdu
         if isinstance(pdu, AssociateRQ):
             self.asked = pdu
-            argument = self._judge(pdu)
+            argument = self._judge(pdu, body)
         elif isinstance(pdu, AssociateAC):
             assert self.asked is not None
             argument = conclude(self.asked, pdu, self.quirks)
@@ -450,11 +462,13 @@ class Association:
             return False
         return True
 
-    def _judge(self, request: AssociateRQ) -> AssociateRJ | tuple[AssociateRQ, Proposal]:
+    def _judge(self, request: AssociateRQ, body: bytes) -> AssociateRJ | tuple[AssociateRQ, Proposal]:
         """AE-6: what the provider cannot take is rejected by it; any other request goes to the user with a proposal."""
         proposal = negotiate(request, self.acceptance)
         if proposal.reject is not None and proposal.reject.source != 1:
             return proposal.reject
+        if self._answers is not None:
+            proposal = self._answers.keep(body, request, proposal)
         self.proposal = proposal
         return request, proposal
 

@@ -156,11 +156,15 @@ class Negotiated:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The answer that an `Acceptance` gives to a request: either an A-ASSOCIATE-AC or an A-ASSOCIATE-RJ."""
+    """The answer that an `Acceptance` gives to a request: either an A-ASSOCIATE-AC or an A-ASSOCIATE-RJ.
+
+    ``pdu``: the former as bytes, if that was encoded before.
+    """
 
     accept: AssociateAC | None
     reject: AssociateRJ | None
     negotiated: Negotiated | None
+    pdu: bytes = field(default=b"", compare=False, repr=False)
 
 
 def propose(

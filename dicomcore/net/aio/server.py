@@ -39,6 +39,7 @@ from dicomcore.services.base import Call, Router, ServiceProvider, is_coroutine_
 from dicomcore.ul import (
     Accept,
     Acceptance,
+    Answers,
     Association,
     AssociationRequested,
     Decision,
@@ -79,7 +80,7 @@ class Server:
         self._budget = budget = Budget(limits.memory_budget, limits.memory_object)
         self._watch.memory = lambda: (budget.used, budget.peak)
         self._router = Router(services)
-        self._acceptance = acceptance
+        self._answers = Answers(acceptance, limits)
         self._limits = limits
         self._facilities = facilities
         self._associate = associate
@@ -248,7 +249,7 @@ class Server:
             sock.close()
             self._admission.leave(peer[0], associated=False)
             return
-        core = Association(requestor=False, limits=self._limits, acceptance=self._acceptance)
+        core = Association(requestor=False, limits=self._limits, answers=self._answers)
         link = ServedLink(
             self,
             sock,
