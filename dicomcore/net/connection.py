@@ -253,6 +253,14 @@ class Connection:
     def _has_room(self) -> bool:
         return self.flush() or self.core.queued_length < ROOM
 
+    def answer_release(self) -> bool:
+        """Agree to the peer's release. False when what came right behind it has ended the association already."""
+        try:
+            self.core.request(ReleaseResponse())
+        except LocalProtocolError:  # the core is ahead of its events: the next one tells why it is over
+            return False
+        return True
+
     def tick(self) -> None:
         """Tell the core the time."""
         self.core.tick(monotonic())
@@ -285,8 +293,8 @@ class UserConnection(Connection):
             case Rejected():
                 self.refusal = event.answer
             case ReleaseRequested():
-                self.core.request(ReleaseResponse())
-                self.released = True
-                self.end(AssociationAborted("the peer released the association"))
+                if self.answer_release():
+                    self.released = True
+                    self.end(AssociationAborted("the peer released the association"))
             case _:
                 super().upper(event)

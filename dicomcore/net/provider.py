@@ -28,7 +28,7 @@ from dicomcore.net.poller import Facilities, Poller
 from dicomcore.net.tls_socket import Wire
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Router
-from dicomcore.ul import Association, AssociationRequested, Event, ReleaseRequested, ReleaseResponse
+from dicomcore.ul import Association, AssociationRequested, Event, ReleaseRequested
 
 __all__ = ["ServedConnection"]
 
@@ -90,8 +90,8 @@ class ServedConnection(Connection):
                 self._decide(self, event)
             case ReleaseRequested():
                 if self.core.quirks.drop_pending and self.busy:
-                    self.core.request(ReleaseResponse())
-                    self.end(AssociationAborted("the peer released the association and wants no more responses"))
+                    if self.answer_release():
+                        self.end(AssociationAborted("the peer released the association and wants no more responses"))
                 elif self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
                     self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
                 else:
@@ -103,7 +103,7 @@ class ServedConnection(Connection):
     def _release_if_done(self) -> None:
         if self._release_due and self.operations.idle and self.over is None:
             self._release_due = False
-            self.core.request(ReleaseResponse())
+            self.answer_release()
             self._digest()
 
     @property

@@ -300,7 +300,10 @@ class Link(Connection, asyncio.BufferedProtocol):
             if self.released and core.requestor:
                 transport.close()
             elif transport.can_write_eof():
-                transport.write_eof()
+                try:
+                    transport.write_eof()
+                except OSError:  # the peer was faster with its reset, of which the loop has not told yet
+                    transport.abort()
             else:
                 transport.close()
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from dicomcore.errors import AssociationAborted, PeerTimeout, RemoteProtocolError
 from dicomcore.net.aio.connection import NEVER, Link
-from dicomcore.ul import AssociationRequested, Event, ReleaseRequested, ReleaseResponse
+from dicomcore.ul import AssociationRequested, Event, ReleaseRequested
 
 __all__ = ["House", "ServedLink"]
 
@@ -48,8 +48,8 @@ class ServedLink(Link):
                 self._house._decide(self, event)
             case ReleaseRequested():
                 if self.core.quirks.drop_pending and not self.operations.idle:
-                    self.core.request(ReleaseResponse())
-                    self.end(AssociationAborted("the peer released the association and wants no more responses"))
+                    if self.answer_release():
+                        self.end(AssociationAborted("the peer released the association and wants no more responses"))
                 elif self.exchange.receiving:  # its rest can no longer come (PS3.8 7.2.1.4)
                     self.abort(RemoteProtocolError("a release in the middle of a message", answer=(0, 0)))
                 else:
@@ -61,7 +61,7 @@ class ServedLink(Link):
         if self._release_due and self.over is None and self.operations.idle:
             self._release_due = False
             with self.lock:
-                self.core.request(ReleaseResponse())
+                self.answer_release()
                 self._digest()
         self._note_message()
         if not self.operations.starved:

@@ -31,7 +31,6 @@ from dicomcore.ul import (
     Reject,
     Release,
     ReleaseRequested,
-    ReleaseResponse,
     State,
     explain,
 )
@@ -456,7 +455,7 @@ class Served(Link):
         super().settle()
         if self._release_due and self.over is None and self.operations.idle:
             self._release_due = False
-            self.core.request(ReleaseResponse())
+            self.answer_release()
             self._digest()
 
     def patience(self) -> float:

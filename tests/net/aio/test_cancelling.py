@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
@@ -465,5 +466,27 @@ def test_limits_on_connections(run: Run) -> None:
                 with pytest.raises(Exception, match=r"(?i)reject"):
                     await AE("USER").associate("127.0.0.1", server.port)
             await until(lambda: server.connection_count == 0)
+
+    run(work())
+
+
+def test_cancelling_when_the_peer_has_closed_is_a_cancellation(run: Run) -> None:
+    """The A-ABORT is answered by a reset at once, of which the loop has not told when our direction is to be closed."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            for _ in range(20):
+                task = asyncio.ensure_future(opened(listener.getsockname()[1]))
+                sock, _ = await loop.sock_accept(listener)
+                await loop.sock_recv(sock, 1 << 16)
+                sock.close()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    async def opened(port: int) -> None:
+        await AE("USER").associate("127.0.0.1", port)
 
     run(work())

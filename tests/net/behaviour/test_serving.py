@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import struct
 import sys
 import threading
@@ -20,8 +21,9 @@ from dicomcore.limits import Limits
 from dicomcore.services.base import Call, Receive, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
-from dicomcore.ul import Aborted, AsyncWindow, Release, Released
+from dicomcore.ul import Aborted, Accept, Acceptance, Association, AsyncWindow, Release, Released
 from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import EXPLICIT_LE
 from tests.net.conftest import CT, FIND, PATIENCE, RawPeer, Scripted, eventually, raw_socket, read_to_end
 
 from .drivers import Driver
@@ -377,3 +379,46 @@ def test_a_peer_that_takes_not_even_our_abort_is_dropped(driver: Driver) -> None
         peer.exchange.request(1, FINDING, b"")
         peer.flush()
         eventually(lambda: server.connection_count == 0)
+
+
+RELEASE = bytes.fromhex("05 00 00000004 00000000")
+
+
+@pytest.mark.parametrize("after", [b"\xff" * 10, RELEASE, b"\x07" + RELEASE[1:]])
+def test_a_release_with_more_right_behind_it_ends_in_words(
+    driver: Driver, caplog: pytest.LogCaptureFixture, after: bytes
+) -> None:
+    server = driver.serve(VerificationSCP())
+    with RawPeer(server.port) as peer:
+        peer.sock.sendall(RELEASE + after)
+        said = read_to_end(peer.sock)
+    assert said[:1] in (b"", bytes([ABORT]))
+    eventually(lambda: server.connection_count == 0)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_released_user_with_more_right_behind_it_hears_of_an_abort(driver: Driver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        peer = threading.Thread(target=releasing, args=(listener,))
+        peer.start()
+        association = driver.associate(listener.getsockname()[1])
+        with pytest.raises(AssociationAborted):
+            association.c_echo()
+        peer.join(PATIENCE)
+
+
+def releasing(listener: socket.socket) -> None:
+    """Answer a request with a release that does not end there."""
+    sock, _ = listener.accept()
+    with sock:
+        sock.settimeout(PATIENCE)
+        core = Association(requestor=False, acceptance=Acceptance(supported={VERIFICATION: (EXPLICIT_LE.uid,)}))
+        core.connected()
+        while not list(core.events()):
+            core.received(sock.recv_into(core.buffer()))
+        core.request(Accept())
+        sock.sendall(b"".join(bytes(part) for part in core.segments()))  # type: ignore[arg-type]
+        sock.recv(1)
+        sock.sendall(RELEASE + b"\x07" + RELEASE[1:])
+        read_to_end(sock)
