@@ -48,7 +48,8 @@ __all__ = ["AE", "Context", "Entity"]
 
 Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProvider | tuple[str, Sequence[str]]
 """What presentation contexts can be made of: a UID, its keyword, an information model by its short name (see
-`services.query`), a path, a Dataset, a service, or a UID with transfer syntaxes."""
+`services.query`), a path, a Dataset, a UID with transfer syntaxes, or a service: its SOP classes, as far as there is
+room for 128 contexts."""
 
 _DEFAULT_SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
 _OF_PATIENTS = "1.2.840.10008.5.1.4.1.1."
@@ -118,6 +119,9 @@ class Entity:
         allowed_calling: Sequence[str],
     ) -> Acceptance:
         router = Router(services)
+        for uid, role in roles.items():
+            if not isinstance(role, tuple) or len(role) != 2:
+                raise LocalProtocolError(f"roles: {uid}: {role!r}", hint="two of True and False: as an SCU, as an SCP")
         return Acceptance(
             ae_title=self.title,
             supported=router.supported,
@@ -127,7 +131,7 @@ class Entity:
             extended=extended,
             quirks=quirks,
             require_called_ae=require_called_ae,
-            allowed_calling=tuple(allowed_calling),
+            allowed_calling=(allowed_calling,) if isinstance(allowed_calling, str) else tuple(allowed_calling),
         )
 
 
@@ -252,6 +256,8 @@ class AE(Entity):
 
 def _bounded(window: int, limits: Limits) -> int:
     """How many operations a peer is told that it may have under way: 0, which is no bound, is the limit."""
+    if not isinstance(window, int) or not 0 <= window <= 0xFFFF:
+        raise LocalProtocolError(f"window={window!r}", hint="a number from 1 to 65535, or 0 for no bound")
     return min(window or limits.operations_window, limits.operations_window)
 
 
@@ -263,6 +269,7 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
     items: Iterable[Any] = [contexts] if single else contexts  # type: ignore[assignment]
     rows: list[tuple[str, tuple[str, ...]]] = []
     headers: list[FileHeader] = []
+    of_services: list[tuple[str, tuple[str, ...]]] = []
     for item in items:
         if isinstance(item, FileHeader):
             headers.append(item)
@@ -279,10 +286,13 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
                 error.add_note(f"{item!r} is no UID, no keyword and no information model, so a file was looked for")
                 raise
         elif isinstance(item, tuple):
-            rows.append((item[0], tuple(item[1])))
+            abstract, transfer = item
+            rows.append((abstract, (transfer,) if isinstance(transfer, str) else tuple(transfer)))
         else:
-            rows += [(abstract, tuple(transfer)) for abstract, transfer in item.supported.items()]
-    return list(dict.fromkeys([*rows, *contexts_for_files(headers)]))
+            of_services += [(uid, syntaxes) for uid, syntaxes in Router([item]).supported.items()]
+    rows = list(dict.fromkeys([*rows, *contexts_for_files(headers)]))
+    extra = sorted(dict.fromkeys(row for row in of_services if row not in rows), key=lambda row: _rarity(row[0]))
+    return rows + extra[: max(128 - len(rows), 0)]
 
 
 def with_services(
@@ -292,10 +302,17 @@ def with_services(
     these support."""
     wanted = dict.fromkeys(uid for uid, _ in rows)
     room = 128 - len(rows)
-    # Old SOP classes, which have short numbers, are the ones in use; palettes and implants are seldom retrieved.
-    extra = sorted(supported.keys() - wanted, key=lambda uid: (not uid.startswith(_OF_PATIENTS), len(uid), uid))
+    extra = sorted(supported.keys() - wanted, key=_rarity)
     rows = rows + [(uid, _syntaxes(supported[uid])) for uid in extra[: max(room, 0)]]
     return rows, [uid for uid in dict.fromkeys(uid for uid, _ in rows) if uid in supported]
+
+
+def _rarity(uid: str) -> tuple[bool, int, str]:
+    """The order in which SOP classes get what room there is for contexts.
+
+    Old ones, which have short numbers, are those in use; palettes and implants are seldom sent or retrieved.
+    """
+    return not uid.startswith(_OF_PATIENTS), len(uid), uid
 
 
 def _syntaxes(supported: tuple[str, ...]) -> tuple[str, ...]:

@@ -109,6 +109,18 @@ def test_contexts_come_from_whatever_is_at_hand(serving: Serving, user: AE, tmp_
         assert "CT Image Storage" in association.explain()
 
 
+def test_a_service_with_more_classes_than_contexts_fills_them(serving: Serving, user: AE, tmp_path: Path) -> None:
+    """What was asked for by itself has its context; the rest goes to the SOP classes that are most in use."""
+    service = StorageSCP(tmp_path / "out")
+    assert len(service.supported) > 128
+    server = serving(VerificationSCP(), service)
+    odd = max(service.supported, key=len)
+    with user.associate("127.0.0.1", server.port, contexts=[service, VERIFICATION, odd]) as association:
+        found = {row.abstract_syntax for row in association.negotiated.contexts.values()}
+        assert len(association.negotiated.request.contexts) == len(association.negotiated.contexts) == 128
+        assert {VERIFICATION, odd, CT, MR} <= found
+
+
 # leaving it
 
 

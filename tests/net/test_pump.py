@@ -703,10 +703,10 @@ def test_nothing_is_left_of_half_a_body(serving: Callable[..., Server], tmp_path
 
 def test_the_rest_makes_it_whole(serving: Callable[..., Server], tmp_path: Path) -> None:
     far = Far(serving(StorageSCP(tmp_path / "out")), tmp_path / "out")
-    with far.peer as peer:
+    with far.peer as peer, peer.sock.makefile("rb") as answer:
         peer.sock.sendall(p_data(pdv(1, 2, b"end!")))
-        length = struct.unpack(">BxI", peer.sock.recv(6, socket.MSG_WAITALL))[1]
-        assert b"2.25.1" in peer.sock.recv(length, socket.MSG_WAITALL)
+        length = struct.unpack(">BxI", answer.read(6))[1]
+        assert b"2.25.1" in answer.read(length)
         (path,) = (tmp_path / "out").iterdir()
         assert path.read_bytes().endswith(bytes(200_000) + b"end!")
 
