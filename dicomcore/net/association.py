@@ -40,7 +40,7 @@ from dicomcore.net.tls_socket import TLSSocket, Wire, secure
 from dicomcore.net.transport import connect, join_address
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
-from dicomcore.services.storage import StorageSCU, Transcoder
+from dicomcore.services.storage import StorageSCU, Transcoder, several
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -354,7 +354,7 @@ class Association(Calls):
         """
         window = max(1, min(window, self._connection.exchange.window))
         under_way: dict[int, tuple[Storable, Asking]] = {}
-        waiting = iter(sources)
+        waiting = several(sources)
         ready = self._prepare(waiting)
         look = True
         try:
@@ -384,8 +384,9 @@ class Association(Calls):
 
     def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, Asking, Invoke | None, Exception | None] | None:
         """The next instance with its request ready, or with the error that it has; None when there are no more."""
-        source = next(waiting, None)
-        if source is None:
+        try:
+            source = next(waiting)
+        except StopIteration:
             return None
         user = self._storage.c_store(source)
         try:

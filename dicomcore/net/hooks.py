@@ -31,8 +31,9 @@ class Hooks:
     """
 
     def __init__(self, on_event: Callable[[Event], object], run: Callable[[Callable[[], None]], object] | None = None):
-        if iscoroutinefunction(on_event):
-            raise LocalProtocolError(f"{on_event!r} is a coroutine function", hint="a hook is a plain function")
+        if iscoroutinefunction(on_event) or not callable(on_event):
+            what = "a coroutine function" if callable(on_event) else "no function"
+            raise LocalProtocolError(f"{on_event!r} is {what}", hint="a hook is a plain function")
         self.dropped = 0
         self._on_event = on_event
         self._run = run

@@ -86,6 +86,8 @@ class Server:
     ) -> None:
         if iscoroutinefunction(authorize):
             raise LocalProtocolError(f"{authorize!r} is a coroutine function", hint="these are for dicomcore.aio")
+        if authorize is not None and not callable(authorize):
+            raise LocalProtocolError(f"authorize={authorize!r} is no function")
         self._router = Router(services)
         self._effects = Effects(associate, self._later)
         self._authorize = authorize
@@ -144,7 +146,8 @@ class Server:
         A worker whose provider never returns is left behind as a daemon thread; its association is aborted anyway.
         """
         if not self._closed.is_set():
-            self._post(lambda: self._begin_closing(grace))
+            until = monotonic() + grace
+            self._post(lambda: self._begin_closing(until))
         if threading.current_thread() is self._thread or self._pool.is_mine():
             return  # called by a provider: it is one of those that are waited for
         self._closed.wait(grace + 2.0)
@@ -406,8 +409,8 @@ class Server:
 
     # closing
 
-    def _begin_closing(self, grace: float) -> None:
-        self._closing = min(self._closing, monotonic() + grace)
+    def _begin_closing(self, until: float) -> None:
+        self._closing = min(self._closing, until)
         self._door.close()
         self._timers.drop_works()
         for connection in list(self._connections.values()):

@@ -43,7 +43,7 @@ def split_address(text: str) -> tuple[str, int]:
 
 def join_address(host: str, port: int) -> str:
     """The other way round."""
-    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"[{host.strip('[]')}]:{port}" if isinstance(host, str) and ":" in host else f"{host}:{port}"
 
 
 def tune(sock: socket.socket) -> None:
@@ -56,11 +56,13 @@ def tune(sock: socket.socket) -> None:
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     deadline = monotonic() + timeout
+    if not isinstance(host, str) or not host:
+        raise NegotiationError(f"no host {host!r}", hint="a name or an address, such as 127.0.0.1")
+    if not isinstance(port, int) or not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
+        raise NegotiationError(f"no port {port!r}", hint="a port is a number from 1 to 65535")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     where = join_address(host, port)
-    if not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
-        raise NegotiationError(f"no port {port}", hint="a port is a number from 1 to 65535")
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # a name with an empty or overlong label is not even looked up
@@ -88,6 +90,8 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
 
 def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
     """Listening sockets, non-blocking, one for each address of `host`; "" listens on every interface, IPv4 and IPv6."""
+    if not isinstance(port, int) or not 0 <= port <= 0xFFFF:
+        raise LocalProtocolError(f"no port {port!r}", hint="a number from 1 to 65535, or 0 for one that is free")
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except UnicodeError as error:  # a label that is empty or too long is not even looked up

@@ -289,6 +289,8 @@ class Router:
         roles: dict[str, tuple[bool, bool]] = {}
         providers: dict[tuple[str, int], ServiceProvider] = {}
         for service in services:
+            if isinstance(service, type) or not hasattr(service, "supported"):
+                raise LocalProtocolError(f"{service!r} is no service", hint="an instance, such as VerificationSCP()")
             roles.update(getattr(service, "roles", {}))
             for abstract_syntax, transfer_syntaxes in service.supported.items():
                 known = supported.get(abstract_syntax, ())

@@ -91,7 +91,7 @@ def model_uid(model: str, operation: str) -> str:
         if operation in operations:
             return operations[operation]
         raise NegotiationError(f"{model} has no {operation}", hint=f"it has {', '.join(operations)}")
-    if uids := model_uids(model):
+    if isinstance(model, str) and (uids := model_uids(model)):
         return uids[0]
     raise NegotiationError(
         f"no information model {model!r}", hint=f"a UID, a keyword, or one of {', '.join(model_names())}"

@@ -16,7 +16,7 @@ import os
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -28,7 +28,15 @@ from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
 from dicomcore.encoding.sink import FileSink, Sink, SpillSink
 from dicomcore.encoding.source import FileSlice
-from dicomcore.errors import DicomError, EncodingError, LimitExceeded, NegotiationError, ServiceError, SourceChanged
+from dicomcore.errors import (
+    DicomError,
+    EncodingError,
+    LimitExceeded,
+    LocalProtocolError,
+    NegotiationError,
+    ServiceError,
+    SourceChanged,
+)
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.explain import explain_missing
 from dicomcore.ul.negotiation import AgreedContext, Negotiated
@@ -51,7 +59,7 @@ from .base import (
 from .peek import PEEK_LENGTH, SopUids, peek_sop_uids
 from .stores import FolderStore, InstanceStore, NewInstance
 
-__all__ = ["StorageSCP", "StorageSCU", "Stored", "contexts_for_files", "storage_syntaxes"]
+__all__ = ["StorageSCP", "StorageSCU", "Stored", "contexts_for_files", "several", "storage_syntaxes"]
 
 OUT_OF_RESOURCES: Final = 0xA700
 DATA_SET_MISMATCH: Final = 0xA900
@@ -477,6 +485,13 @@ def _joined(chunks: Iterable[Any]) -> list[Any]:
     return pieces
 
 
+def several(sources: Iterable[Any]) -> Iterator[Any]:
+    """What is to be sent one after the other. LocalProtocolError for one instance: it would be taken apart."""
+    if isinstance(sources, str | bytes | os.PathLike | FileHeader | Dataset):
+        raise LocalProtocolError(f"one {type(sources).__name__} where several instances are expected", hint="a list")
+    return iter(sources)
+
+
 def _is_plain(transfer_syntax_uid: str) -> bool:
     """One of the four syntaxes between which nothing but the encoding of elements changes."""
     return any(transfer_syntax_uid == syntax.uid for syntax in UNCOMPRESSED)
@@ -486,6 +501,9 @@ def _identity(source: Any) -> tuple[str, str, str]:
     """SOP Class, SOP Instance and transfer syntax UID of a file or a data set. EncodingError when one is missing."""
     if isinstance(source, FileHeader):
         name, uids = source.path, (source.sop_class_uid, source.sop_instance_uid, source.transfer_syntax_uid)
+    elif not isinstance(source, Dataset):
+        what = type(source).__name__
+        raise EncodingError("what is sent is a path, a FileHeader or a Dataset", hint=f"this is a {what}")
     else:
         name = "the data set"
         uids = (source.get("SOPClassUID"), source.get("SOPInstanceUID"), source.transfer_syntax or EXPLICIT_LE.uid)

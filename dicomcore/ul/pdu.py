@@ -85,9 +85,9 @@ IDENTITY_TYPES: Final = {
 """Types of a user identity (PS3.7 table D.3-14)."""
 
 
-def is_ae_title(title: str) -> bool:
+def is_ae_title(title: object) -> bool:
     """1 to 16 characters of the ISO 646 basic set, no backslash, no control character, not only spaces (PS3.5 6.2)."""
-    text = title.strip(" ")
+    text = title.strip(" ") if isinstance(title, str) else ""
     return 0 < len(text) <= 16 and all(" " <= char <= "~" and char != "\\" for char in text)
 
 

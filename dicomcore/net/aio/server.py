@@ -76,6 +76,8 @@ class Server:
         security: SecuritySettings | None = None,
         on_event: Callable[[WatchEvent], object] | None = None,
     ) -> None:
+        if authorize is not None and not callable(authorize):
+            raise LocalProtocolError(f"authorize={authorize!r} is no function")
         self._watch = ServerWatch(on_event, lambda work: self._workers.submit(work))
         self._budget = budget = Budget(limits.memory_budget, limits.memory_object)
         self._watch.memory = lambda: (budget.used, budget.peak)

@@ -12,7 +12,7 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
 from dicomcore.net.aio.link import Asked, UserLink, let_go, step
 from dicomcore.net.association import Storable, StoreResult
 from dicomcore.services.base import Asking, Invoke
-from dicomcore.services.storage import StorageSCU
+from dicomcore.services.storage import StorageSCU, several
 
 if TYPE_CHECKING:
     from typing import Self
@@ -137,7 +137,7 @@ class StoreMany:
     def _prepare(self, count: int) -> bool:
         """Open or encode the next instances; True when there are no more. In a worker."""
         if self._waiting is None:
-            self._waiting = iter(self._sources)
+            self._waiting = several(self._sources)
         held = 0
         for _ in range(count):
             if self._closed:
