@@ -148,7 +148,7 @@ class Connection:
         The guard is not held while the file is written: only who reads comes here, and only that one closes a sink.
         """
         pump = self._pump
-        if pump is None:
+        if pump is None or self.exchange.body_context is None:
             return None
         with self._guard:
             operation = self.operations.streaming

@@ -191,8 +191,12 @@ class Tally:
         self.asked: dict[int, Row] = {}
 
     def add(self, other: Tally) -> None:
-        for name in ("opened", "refused", "accepted", "failed", "received_objects", "sent_objects"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.opened += other.opened
+        self.refused += other.refused
+        self.accepted += other.accepted
+        self.failed += other.failed
+        self.received_objects += other.received_objects
+        self.sent_objects += other.sent_objects
         self.received_bytes += other.received_bytes
         self.sent_bytes += other.sent_bytes
         for mine, its in ((self.rejected, other.rejected), (self.ended, other.ended)):

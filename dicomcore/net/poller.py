@@ -109,11 +109,13 @@ class _EpollPoller:
         self._epoll = select.epoll()
         self._bell = Bell(facilities)
         self._known: set[int] = set()
+        self._armed: set[int] = set()
         self._reported: deque[int] = deque()
         self._epoll.register(self._bell.fileno(), select.EPOLLIN)
 
     def arm(self, fd: int, *, read: bool, write: bool) -> None:
         mask = select.EPOLLONESHOT | (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
+        self._armed.add(fd)
         if fd in self._known:
             self._epoll.modify(fd, mask)
         else:
@@ -125,17 +127,22 @@ class _EpollPoller:
         self._bell.ring()
 
     def disarm(self, fd: int) -> None:
+        self._armed.discard(fd)
         if fd in self._known:
             self._epoll.modify(fd, select.EPOLLONESHOT)
 
     def forget(self, fd: int) -> None:
-        if fd in self._known:
-            self._known.discard(fd)
+        if fd not in self._known:
+            return
+        self._known.discard(fd)
+        if fd in self._armed:  # else it reports nothing any more, and leaves when it is closed
+            self._armed.discard(fd)
             self._epoll.unregister(fd)
 
     def wait(self, timeout: float | None) -> list[int]:
         bell = self._bell.fileno()
         ready = [fd for fd, _ in self._epoll.poll(timeout)]
+        self._armed.difference_update(ready)
         if bell in ready:
             self._bell.silence()
             ready.remove(bell)

@@ -111,7 +111,12 @@ class ServedConnection(Connection):
         """There is something to do for a worker."""
         if self.over is not None:
             return bool(self.orphans)
-        return self.operations.can_go_on(room=self.outbox.empty)
+        return self._waiting and self.operations.can_go_on(room=self.outbox.empty)
+
+    @property
+    def _waiting(self) -> bool:
+        """Something has arrived, or waits for room; asked often, and mostly in vain."""
+        return bool(self.inbox) or self.operations.room_wanted
 
     @property
     def busy(self) -> bool:
@@ -263,7 +268,7 @@ class ServedConnection(Connection):
         while True:
             while self.orphans:
                 self._run(self.orphans.pop())
-            if self.over is not None:
+            if self.over is not None or not self._waiting:
                 break
             try:
                 operation = operations.next(room=self.outbox.empty)

@@ -337,7 +337,7 @@ class Server:
         if connection.runnable:
             self._lend(connection)
             return
-        if connection.finished and not connection.parting:
+        if connection.finished and not (connection.parting or connection.ended):
             connection.part()
         if connection.ended:
             self._drop(connection)

@@ -161,7 +161,7 @@ class Outbox:
 
     def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
         """Send from the front of these; how much."""
-        if not self._gather:
+        if not self._gather or len(views) == 1:
             return int(sock.send(views[0]))
         return int(sock.sendmsg(views if len(views) <= MANY else views[:MANY]))
 
@@ -181,6 +181,8 @@ class Outbox:
         if pump is None:
             return self._load(core.segments(batch))
         views = self._load(core.segments(batch, slices=False))
+        if views and not core.wants_write:
+            return views
         stretch = core.stretch()
         payload: Any = None if stretch is None else stretch.payload
         if stretch is None or type(payload) is not FileSlice:

@@ -290,8 +290,9 @@ class Association:
         self._outbound.framed(position, total)
 
     def segments(self, max_bytes: int = 1 << 20, max_count: int = 1024, *, slices: bool = True) -> list[Segment]:
-        """Whole PDUs to send, in order, as header and slice by turns: at least one when ``wants_write``, at most
-        ``max_count`` segments, and no further one once ``max_bytes`` are reached. The driver owns what it got.
+        """Whole PDUs to send, in order, as header and slice by turns, a small one in one piece: at least one when
+        ``wants_write``, at most ``max_count`` segments, and no further one once ``max_bytes`` are reached. The driver
+        owns what it got.
 
         Without ``slices``, only what comes before a `stretch`: perhaps nothing.
         """
@@ -326,25 +327,24 @@ class Association:
             self._fire(Evt.Evt14)
 
     def _perform(self, effect: object) -> None:
-        match effect:
-            case Send(pdu):
-                self._outbound.put(pdu)
-            case SendLast(pdu):
-                self._outbound.clear()
-                self._outbound.put(pdu)
-                self._end()
-            case Indicate(event):
-                self._events.append(event)
-            case Agree(negotiated):
-                self._agree(negotiated)
-            case Signal.START_ARTIM:
-                self._start_timer(_ARTIM)
-            case Signal.STOP_ARTIM:
-                if self._timer == _ARTIM:
-                    self._start_timer("")
-            case Signal.CLOSE:
-                self._outbound.clear()
-                self._end()
+        if isinstance(effect, Indicate):
+            self._events.append(effect.event)
+        elif isinstance(effect, Send):
+            self._outbound.put(effect.pdu)
+        elif effect is Signal.STOP_ARTIM:
+            if self._timer == _ARTIM:
+                self._start_timer("")
+        elif effect is Signal.START_ARTIM:
+            self._start_timer(_ARTIM)
+        elif isinstance(effect, Agree):
+            self._agree(effect.negotiated)
+        elif isinstance(effect, SendLast):
+            self._outbound.clear()
+            self._outbound.put(effect.pdu)
+            self._end()
+        elif effect is Signal.CLOSE:
+            self._outbound.clear()
+            self._end()
 
     def _start_timer(self, name: str) -> None:
         self._timer, self._deadline = name, None

@@ -1,4 +1,4 @@
-"""P-DATA-TF framing on the way out (PS3.8 9.3.5, annex E.2): lazy, and a body is never copied.
+"""P-DATA-TF framing on the way out (PS3.8 9.3.5, annex E.2): lazy, and a body of more than 512 bytes is never copied.
 
 Each PDU carries one PDV: a header of 12 bytes, then a slice of the payload. A payload is anything with ``len()`` in
 bytes: of one with the buffer protocol the slice is a memoryview, of any other a `Slice(payload, start, stop)` that the
@@ -19,6 +19,7 @@ __all__ = ["Outbound", "Payload", "Segment", "Slice", "Stretch"]
 _HEADER: Final = struct.Struct(">BxIIBB")  # type, PDU length, PDV length, context id, message control header
 _COMMAND: Final = 1
 _LAST: Final = 2
+_JOINED: Final = 512  # bytes up to which a payload is copied behind its header: less work than a PDU in two pieces
 
 Payload: TypeAlias = bytes | bytearray | memoryview | Sized
 
@@ -115,6 +116,11 @@ class Outbound:
                 clause="PS3.8 E.2",
                 hint="give its last fragment before another message",
             )
+        if type(payload) is bytes and last and len(payload) <= _JOINED and len(payload) <= self.fragment_length:
+            flags = _LAST | _COMMAND if command else _LAST
+            self.put(_HEADER.pack(4, len(payload) + 6, len(payload) + 2, context_id, flags) + payload)
+            self._open = None
+            return
         run = _Run(context_id, command, payload, last)
         if run.stop or last:
             self.queue.append(run)

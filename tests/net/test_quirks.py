@@ -142,9 +142,12 @@ def test_a_command_and_its_data_set_in_one_pdu(serving: Serving, tmp_path: Path)
     request = command("C-STORE-RQ", MessageID=1, AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0)
     with RawPeer(server.port, CT) as peer:
         peer.exchange.request(1, request, data)  # for the exchange to know; what it frames is not sent
-        pieces = [bytes(part) for part in peer.core.segments()]  # type: ignore[arg-type]
-        headers = [piece for piece in pieces if len(piece) == 12 and piece[0] == 4]
-        fragments = [piece for piece in pieces if piece not in headers]
+        framed = b"".join(bytes(part) for part in peer.core.segments())  # type: ignore[arg-type]
+        fragments = []
+        while framed:
+            stop = 6 + int.from_bytes(framed[2:6], "big")
+            fragments.append(framed[12:stop])
+            framed = framed[stop:]
         assert len(fragments) == 2
         peer.sock.sendall(p_data(pdv(1, 3, fragments[0]), pdv(1, 2, fragments[1])))
         (response,) = peer.receive()

@@ -227,10 +227,13 @@ def test_segments_bounds() -> None:
     assert len(core.segments(1)) == 2  # at least one whole PDU
     assert len(core.segments(1 << 30, 4)) == 4
     assert len(core.segments(1 << 30, 5)) == 4  # a header never goes without its slice
-    core.send(1, True, b"x")
+    core.segments()
+    core.send(1, True, bytes(513))
     rest = core.segments()
     assert len(rest) == 2
     assert isinstance(rest[1], memoryview)
+    core.send(1, True, bytes(512))  # a few bytes are joined with their header
+    assert [len(part) for part in core.segments()] == [524]
 
 
 @pytest.mark.parametrize("payload", [b"abcd", bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"a-b-c-d-")[::2]])
