@@ -96,7 +96,8 @@ class Link(Connection, asyncio.BufferedProtocol):
         self._writing = False  # a worker writes to a sink
         self._called = False  # a worker has asked for a turn of the loop
         self._scratch = False  # what arrives now is not for the core
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # no TimerHandle under uvloop, when due at once
+        self._timer_at = NEVER
         self._shortest = min(
             limits.network_timeout,
             limits.dimse_timeout,
@@ -313,17 +314,18 @@ class Link(Connection, asyncio.BufferedProtocol):
         """See to it that the timer fires in time; one that is early is moved when it fires."""
         timer = self._timer
         if self.transport is None or (
-            timer is not None and self.core.deadline is None and timer.when() <= now + self._shortest
+            timer is not None and self.core.deadline is None and self._timer_at <= now + self._shortest
         ):
             return
         if self.core.deadline == 0.0:
             self.core.tick(now)  # starts a timer that is new
         due = self.due(now)
-        if timer is not None and (due == NEVER or due < timer.when()):
+        if timer is not None and (due == NEVER or due < self._timer_at):
             timer.cancel()
             self._timer = timer = None
         if timer is None and due < NEVER:
             self._timer = self.loop.call_at(due, self._fire)
+            self._timer_at = due
 
     def _fire(self) -> None:
         self._timer = None

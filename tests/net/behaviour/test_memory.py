@@ -11,7 +11,7 @@ from dicomcore.dimse.command import command
 from dicomcore.dimse.exchange import ResponseReceived
 from dicomcore.limits import Limits
 from dicomcore.services.storage import StorageSCP
-from tests.net.conftest import CT, PATIENCE, RawPeer, element, even, eventually, write_ct
+from tests.net.conftest import CT, PATIENCE, RawPeer, element, even, eventually, read_to_end, write_ct
 
 from .drivers import Driver
 
@@ -25,10 +25,10 @@ def begin_store(peer: RawPeer, uid: str, body: bytes) -> None:
     """All of the request but its last fragment."""
     peer.exchange.request(1, command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0), [])
     peer.core._outbound.queue.pop()  # the empty body, in whose place this goes
-    go_on(peer, body, last=False)
+    go_on_with(peer, body, last=False)
 
 
-def go_on(peer: RawPeer, body: bytes, *, last: bool) -> None:
+def go_on_with(peer: RawPeer, body: bytes, *, last: bool) -> None:
     peer.core._outbound.send(1, False, body, last)
     peer.flush()
 
@@ -68,6 +68,30 @@ def test_one_that_stalls_starves_nobody(driver: Driver, ram_path: Path) -> None:
     eventually(lambda: server.metrics.memory == 0)
 
 
+def test_the_clocks_on_a_peer_stand_still_while_it_is_not_read(driver: Driver) -> None:
+    """A handler holds all memory for longer than any peer may be silent; another's object waits, and is taken."""
+    limits = Limits(
+        memory_object=400_000, memory_budget=400_000, budget_wait=PATIENCE, network_timeout=0.1, message_timeout=0.1
+    )
+    go_on = threading.Event()
+    handler: Any = lambda dataset, stored: go_on.wait(PATIENCE) and None  # noqa: E731
+    server = driver.serve(StorageSCP(handler=handler), limits=limits)
+    with RawPeer(server.port, CT) as first, RawPeer(server.port, CT) as second:
+        begin_store(first, "1.2.3", instance("1.2.3", 300_000))
+        go_on_with(first, b"", last=True)
+        eventually(lambda: (server.metrics.memory or 0) >= 300_000)
+        begin_store(second, "1.2.4", instance("1.2.4", 300_000))
+        go_on_with(second, b"", last=True)
+        for _ in range(2):  # the time that a silent peer has passes, and passes again
+            with RawPeer(server.port, CT) as silent:
+                silent.sock.sendall(b"\x04\0\0\0\0\xff")
+                assert read_to_end(silent.sock)[:1] == b"\x07"
+        go_on.set()
+        assert first.receive()[0].command.Status == 0
+        assert second.receive()[0].command.Status == 0
+    eventually(lambda: server.metrics.memory == 0)
+
+
 def test_who_waits_in_vain_is_told(driver: Driver) -> None:
     limits = Limits(memory_object=400_000, memory_budget=400_000, budget_wait=0.05)
     server = driver.serve(StorageSCP(handler=lambda dataset, stored: None), limits=limits)
@@ -76,10 +100,10 @@ def test_who_waits_in_vain_is_told(driver: Driver) -> None:
         begin_store(first, "1.2.3", whole[:200_000])
         eventually(lambda: (server.metrics.memory or 0) > 100_000)
         begin_store(second, "1.2.4", whole[:200_000])
-        go_on(second, whole[200_000:], last=True)
+        go_on_with(second, whole[200_000:], last=True)
         (answer,) = second.receive()
         assert isinstance(answer, ResponseReceived)
         assert answer.command.Status == 0xA700
-        go_on(first, whole[200_000:], last=True)
+        go_on_with(first, whole[200_000:], last=True)
         assert first.receive()[0].command.Status == 0
     eventually(lambda: server.metrics.memory == 0)
