@@ -22,28 +22,49 @@ if TYPE_CHECKING:
     from .data.paths import diff, walk
     from .data.sequence import Sequence
     from .encoding.policy import Policy
-    from .errors import DicomError, Issue
+    from .errors import (
+        AssociationAborted,
+        AssociationRejected,
+        DicomError,
+        Issue,
+        NegotiationError,
+        PeerTimeout,
+        ServiceError,
+    )
     from .limits import Limits
     from .net.ae import AE
     from .net.store import store
     from .net.tls import TLS
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
+    from .ul.pdu import RoleSelection, UserIdentity
+    from .ul.primitives import Accept, Reject
+    from .ul.quirks import Quirks
     from .vocab.uids import UID, new_uid
 
 __all__ = [
     "AE",
     "TLS",
     "UID",
+    "Accept",
+    "AssociationAborted",
+    "AssociationRejected",
     "Dataset",
     "DicomError",
     "Element",
     "FileSet",
     "Issue",
     "Limits",
+    "NegotiationError",
+    "PeerTimeout",
     "Policy",
+    "Quirks",
+    "Reject",
+    "RoleSelection",
     "Sequence",
+    "ServiceError",
     "StorageSCP",
+    "UserIdentity",
     "VerificationSCP",
     "__version__",
     "dcmread",
@@ -58,17 +79,27 @@ __all__ = [
 _PUBLIC: Mapping[str, str] = MappingProxyType(
     {
         "AE": "dicomcore.net.ae",
+        "Accept": "dicomcore.ul.primitives",
+        "AssociationAborted": "dicomcore.errors",
+        "AssociationRejected": "dicomcore.errors",
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
         "Element": "dicomcore.data.element",
         "FileSet": "dicomcore.data.fileset",
         "Issue": "dicomcore.errors",
         "Limits": "dicomcore.limits",
+        "NegotiationError": "dicomcore.errors",
+        "PeerTimeout": "dicomcore.errors",
         "Policy": "dicomcore.encoding.policy",
+        "Quirks": "dicomcore.ul.quirks",
+        "Reject": "dicomcore.ul.primitives",
+        "RoleSelection": "dicomcore.ul.pdu",
         "Sequence": "dicomcore.data.sequence",
+        "ServiceError": "dicomcore.errors",
         "StorageSCP": "dicomcore.services.storage",
         "TLS": "dicomcore.net.tls",
         "UID": "dicomcore.vocab.uids",
+        "UserIdentity": "dicomcore.ul.pdu",
         "VerificationSCP": "dicomcore.services.verification",
         "dcmread": "dicomcore.data.files",
         "dcmwrite": "dicomcore.data.files",
@@ -86,10 +117,16 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PUBLIC[name]), name)
+    try:
+        value = getattr(import_module(_PUBLIC[name]), name)
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith(f"{__name__}._core."):
+            raise
+        hint = "these are the sources, not what was installed: start Python in another folder, or build here (make dev)"
+        raise ImportError(f"the core is not compiled: no {error.name}; {hint}", name=error.name) from None
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "aio"])
