@@ -391,7 +391,7 @@ class StorageSCU:
                 f"no presentation context for {UID(sop_class_uid).name}: "
                 + explain_missing(sop_class_uid, None, self._negotiated, requestor=self._requestor),
                 clause="PS3.4 B.5",
-                hint="propose contexts for the files to be sent (contexts_for_files), or ask the peer to accept them",
+                hint="name all that is to be sent in contexts= when associating, or ask the peer to accept it",
             )
         agreed = accepted.get(transfer_syntax_uid)
         if agreed is not None:
