@@ -47,6 +47,7 @@ from dicomcore.services.messages import with_encoded_body
 __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
 Message = RequestReceived | ResponseReceived | Fragment
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 DriverEffect = Call | Associate | Await | At | Perform
 
 log = Log("services")
@@ -230,7 +231,7 @@ class Operations:
     def _begin(self, message: RequestReceived) -> Operation:
         negotiated = self.exchange.negotiated
         agreed = negotiated.contexts[message.context_id]
-        request = Request(*message, agreed, self.calling_ae, self.called_ae, self.peer)
+        request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
         context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
         operation = Operation(request, context, *self._router.start(request, context))
         self.watch.began(request)

@@ -15,7 +15,7 @@ import os
 import socket
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, LocalProtocolError, NegotiationError, PeerTimeout, SourceChanged
@@ -23,7 +23,17 @@ from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import RECORD, Wire
 from dicomcore.ul import Association, Segment, Slice
 
-__all__ = ["Outbox", "RecordOutbox", "connect", "join_address", "listen", "read_slice", "split_address", "tune"]
+__all__ = [
+    "Outbox",
+    "RecordOutbox",
+    "check_address",
+    "connect",
+    "join_address",
+    "listen",
+    "read_slice",
+    "split_address",
+    "tune",
+]
 
 KiB = 1024
 BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
@@ -46,6 +56,14 @@ def join_address(host: str, port: int) -> str:
     return f"[{host.strip('[]')}]:{port}" if isinstance(host, str) and ":" in host else f"{host}:{port}"
 
 
+def check_address(host: object, port: object) -> None:
+    """NegotiationError for what cannot be connected to."""
+    if not isinstance(host, str) or not host:
+        raise NegotiationError(f"no host {host!r}", hint="a name or an address, such as 127.0.0.1")
+    if not isinstance(port, int) or not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
+        raise NegotiationError(f"no port {port!r}", hint="a port is a number from 1 to 65535")
+
+
 def tune(sock: socket.socket) -> None:
     """What every connection gets: no delay, no blocking, and a probe that finds a dead peer behind a silent network."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -56,10 +74,7 @@ def tune(sock: socket.socket) -> None:
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     deadline = monotonic() + timeout
-    if not isinstance(host, str) or not host:
-        raise NegotiationError(f"no host {host!r}", hint="a name or an address, such as 127.0.0.1")
-    if not isinstance(port, int) or not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
-        raise NegotiationError(f"no port {port!r}", hint="a port is a number from 1 to 65535")
+    check_address(host, port)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     where = join_address(host, port)
@@ -157,7 +172,10 @@ class Outbox:
                 sent = self._put(sock, views)
             except (BlockingIOError, InterruptedError):
                 return False
-            self._drop(sent)
+            if len(views) == 1 and sent == len(views[0]):
+                views.clear()
+            else:
+                self._drop(sent)
 
     def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
         """Send from the front of these; how much."""
@@ -180,7 +198,7 @@ class Outbox:
         core, pump = self._core, self._pump
         if pump is None:
             return self._load(core.segments(batch))
-        views = self._load(core.segments(batch, slices=False))
+        views = cast("list[bytes | memoryview]", core.segments(batch, slices=False))
         if views and not core.wants_write:
             return views
         stretch = core.stretch()
