@@ -97,15 +97,30 @@ def _item(level: Dataset, name: str, number: int) -> Dataset:
     return item
 
 
+_KEY_HELP = "A key: keyword or ggggeeee, in a sequence SEQUENCE.KEY; what has no value is asked for. May be repeated."
+_MODEL_HELP = "Information model: study-root, patient-root, worklist, a keyword or a UID."
+
+
 def _query_options(command: Command) -> Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each response."),
-        click.option("-k", "keys", multiple=True, metavar="KEY[=VALUE]", help="A key; give one for each."),
+        click.option("-k", "keys", multiple=True, metavar="KEY[=VALUE]", help=_KEY_HELP),
         click.option("--level", metavar="LEVEL", help="PATIENT, STUDY, SERIES or IMAGE; short for QueryRetrieveLevel."),
-        click.option("--model", default="study-root", show_default=True, help="Name, keyword or UID of the model."),
+        click.option("--model", default="study-root", show_default=True, metavar="NAME", help=_MODEL_HELP),
     ):
         command = option(command)
     return command
+
+
+def _model(model: str, operation: str) -> str:
+    """The SOP class that ``--model`` means; BadParameter when it means none."""
+    from dicomcore.errors import NegotiationError
+    from dicomcore.services.query import model_uid
+
+    try:
+        return model_uid(model, operation)
+    except NegotiationError as error:
+        raise click.BadParameter(str(error), param_hint="--model") from None
 
 
 def _query(keys: tuple[str, ...], level: str | None) -> Dataset:
@@ -137,12 +152,11 @@ def find_command(
       dicomcore find localhost 11112 --model worklist -k "ScheduledProcedureStepSequence.Modality=CT" --json
     """
     from dicomcore.net import AE
-    from dicomcore.services.query import model_uid
 
     query = _query(keys, level)
     found = 0
+    contexts = [_model(model, "C-FIND")]
     with failing():
-        contexts = [model_uid(model, "C-FIND")]
         ae = AE(calling, limits=association_limits(timeout))
         with ae.associate(host, port, called_ae=called, contexts=contexts, tls=tls) as association:
             for _, identifier in association.c_find(query, model, check=True):
@@ -185,12 +199,11 @@ def get_command(
       dicomcore get localhost 11112 --level STUDY -k StudyInstanceUID=1.2.3 --out study
     """
     from dicomcore.net import AE
-    from dicomcore.services.query import model_uid
     from dicomcore.services.storage import StorageSCP
 
     query = _query(keys, level)
+    contexts = [_model(model, "C-GET")]
     with failing():
-        contexts = [model_uid(model, "C-GET")]
         services = [StorageSCP(out)]
         ae = AE(calling, limits=association_limits(timeout))
         with ae.associate(host, port, called_ae=called, contexts=contexts, services=services, tls=tls) as association:
@@ -223,11 +236,10 @@ def move_command(
       dicomcore move localhost 11112 --level STUDY -k StudyInstanceUID=1.2.3 --to WORKSTATION
     """
     from dicomcore.net import AE
-    from dicomcore.services.query import model_uid
 
     query = _query(keys, level)
+    contexts = [_model(model, "C-MOVE")]
     with failing():
-        contexts = [model_uid(model, "C-MOVE")]
         ae = AE(calling, limits=association_limits(timeout))
         with ae.associate(host, port, called_ae=called, contexts=contexts, tls=tls) as association:
             _watch(association.c_move(query, to, model), f"{called} at {host}:{port}", "C-MOVE", as_json)

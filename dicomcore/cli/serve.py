@@ -22,10 +22,17 @@ __all__ = ["serve_command"]
 
 @click.command("serve")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), metavar="N", default=11112, show_default=True, help="0: any free port."
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=11112,
+    show_default=True,
+    help="Port; 0: any free one.",
 )
 @title_option("--ae", "DICOMCORE", "Our AE title.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Folder.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Store here."
+)
 @click.option("--host", default="", metavar="ADDRESS", help="Address to listen at; every interface when not given.")
 @click.option(
     "--workers", type=click.IntRange(1, 1000), default=8, show_default=True, metavar="N", help="Worker threads."

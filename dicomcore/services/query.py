@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -93,9 +94,9 @@ def model_uid(model: str, operation: str) -> str:
         raise NegotiationError(f"{model} has no {operation}", hint=f"it has {', '.join(operations)}")
     if isinstance(model, str) and (uids := model_uids(model)):
         return uids[0]
-    raise NegotiationError(
-        f"no information model {model!r}", hint=f"a UID, a keyword, or one of {', '.join(model_names())}"
-    )
+    near = get_close_matches(str(model), model_names(), n=3, cutoff=0.5) or ["study-root", "patient-root", "worklist"]
+    hint = f"a UID, a keyword, or a name such as {', '.join(near)}"
+    raise NegotiationError(f"no information model {model!r}", hint=hint)
 
 
 def c_find(
