@@ -24,7 +24,7 @@ class Limits:
     element_count: int = 50_000_000
     inflated_length: int = 4 * GiB
     value_length: int = 0xFFFFFFFE
-    memory_object: int = 64 * MiB
+    memory_object: int = 32 * MiB  # of one data set that is held in memory; received objects lie in a file above it
 
     # upper layer (PS3.8): before an association stands, a connection costs at most `handshake_length`
     associate_length: int = 1 * MiB
