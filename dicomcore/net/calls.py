@@ -52,6 +52,10 @@ class Conversation(Generic[T]):
         self.owner = 0  # the thread that began it
 
     def next(self) -> T:
+        with self.association._lock:  # of several threads each gets answers of its own
+            return self._next()
+
+    def _next(self) -> T:
         if self.over:
             raise StopIteration
         association = self.association
@@ -92,6 +96,11 @@ class Conversation(Generic[T]):
         if self.over or not self.message_id:
             self.over = True
             return
+        with self.association._lock:
+            if not self.over:
+                self._close()
+
+    def _close(self) -> None:
         association = self.association
         try:
             with Turn(association, self):

@@ -261,7 +261,7 @@ class Server:
             return  # the peer has left, or its time is over
         try:
             answer = decision(authorize(replace(event, peer=connection.peer)))
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: the peer is not to wait for its time-out
             unfit = isinstance(error, LocalProtocolError)  # no decision at all
             answer = Reject(1, 1, 1) if unfit else Reject(2, 2, 1)
             calling, extra = event.request.calling_ae, connection.watcher.extra

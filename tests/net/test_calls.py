@@ -463,3 +463,24 @@ def test_contexts_and_roles_come_from_services(serving: Serving, user: AE, tmp_p
         agreed = {each.abstract_syntax: each for each in association.negotiated.contexts.values()}
         assert (agreed[CT].requestor_scu, agreed[CT].requestor_scp) == (True, True)
         assert (agreed[MR].requestor_scu, agreed[MR].requestor_scp) == (False, True)
+
+
+def test_threads_may_share_an_iterator(serving: Serving, user: AE) -> None:
+    def find(request: Request, context: ServiceContext) -> Steps:
+        yield from received_dataset(request, context)
+        for number in range(5000):
+            yield Response(0xFF00, {"PatientID": str(number)})
+        yield Response(0x0000)
+
+    port = serving(finder(find)).port
+    found: list[Any] = []
+    with user.associate("127.0.0.1", port, contexts="patient-root") as association:
+        responses = association.c_find(QUERY, "patient-root")
+        threads = [threading.Thread(target=lambda: found.extend(responses)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert association.is_open
+    assert sorted(status for status, _ in found) == [0x0000] + 5000 * [0xFF00]
+    assert len({dataset.PatientID for _, dataset in found if dataset is not None}) == 5000

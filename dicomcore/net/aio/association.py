@@ -36,7 +36,7 @@ from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls import SecuritySettings, why_no_tls
-from dicomcore.net.transport import join_address, tune
+from dicomcore.net.transport import check_address, join_address, tune
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.messages import Ask, failure
@@ -391,8 +391,7 @@ async def _connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     loop = asyncio.get_running_loop()
     where = join_address(host, port)
-    if not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
-        raise NegotiationError(f"no port {port}", hint="a port is a number from 1 to 65535")
+    check_address(host, port)
     failure: OSError | None = None
     try:
         async with asyncio.timeout(timeout):

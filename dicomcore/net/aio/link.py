@@ -18,6 +18,7 @@ from dicomcore.vocab.status import StatusCategory, category
 __all__ = ["Asked", "UserLink", "let_go", "step"]
 
 LAGGING = 256  # answers not fetched yet after which no more are read
+ANSWER_COST = 1024  # bytes that an answer costs beyond its body, about
 _MANY_ANSWERS = frozenset({CommandField.C_FIND_RSP, CommandField.C_GET_RSP, CommandField.C_MOVE_RSP})
 
 
@@ -34,7 +35,7 @@ class Asked:
         self.done = False  # the last answer is here
         self.abandoned = False  # nobody wants the answers
         self.since = NEVER  # when the peer was last heard of it, or when it had left
-        self.held = 0  # bytes of the answers
+        self.held = 0  # bytes that the answers cost
         self.notify: Callable[[], None] | None = None
         self.user: Any = None  # holds open what is being sent
 
@@ -71,7 +72,7 @@ class UserLink(Link, UserConnection):
                 asked.done = asked.field | 0x8000 not in _MANY_ANSWERS or not _is_pending(answer.status)
                 if not asked.abandoned:
                     asked.answers.append(answer)
-                    asked.held += len(answer.body or b"")
+                    asked.held += ANSWER_COST + len(answer.body or b"")
             if asked.done:
                 del self.asked[message_id]
                 if asked.abandoned:
@@ -216,7 +217,7 @@ class UserLink(Link, UserConnection):
         if not asked.answers:
             raise self.why_over()
         answer = asked.answers.popleft()
-        asked.held -= len(answer.body or b"")
+        asked.held -= ANSWER_COST + len(answer.body or b"")
         if not self._hears:
             self._listen()
         return answer

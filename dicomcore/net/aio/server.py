@@ -331,7 +331,7 @@ class Server:
         except LocalProtocolError as error:
             log.error("an association from %r is refused: %s", event.request.calling_ae, error, extra=extra)
             answer = Reject(1, 1, 1)
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("whether to accept %r could not be decided", event.request.calling_ae, extra=extra)
             answer = Reject(2, 2, 1)
         with link.lock:

@@ -15,7 +15,7 @@ import pytest
 from dicomcore.aio import AE, Association, Server
 from dicomcore.dimse.command import CommandField, command
 from dicomcore.encoding.sink import MemorySink
-from dicomcore.errors import AssociationAborted, LocalProtocolError, ServiceError
+from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, ServiceError
 from dicomcore.limits import Limits
 from dicomcore.services.base import Answer, Await, Call, Invoke, Receive, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
@@ -490,3 +490,31 @@ def test_cancelling_when_the_peer_has_closed_is_a_cancellation(run: Run) -> None
         await AE("USER").associate("127.0.0.1", port)
 
     run(work())
+
+
+def test_answers_that_nobody_fetches_are_not_hoarded(run: Run) -> None:
+    """Others wait for their turn, so the answers are read; what that costs is more than the bytes of their bodies."""
+    sent = 0
+
+    def find(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
+        nonlocal sent
+        yield Receive(MemorySink())
+        while not context.cancelled:
+            sent += 1
+            yield Response(0xFF00, b"")
+        yield Response(0xFE00)
+
+    async def work() -> None:
+        limits = Limits(memory_object=1 << 20)
+        service = Scripted(find, FIND, CommandField.C_FIND_RQ)
+        async with serving(service, VerificationSCP()) as server:
+            user = AE("USER", limits=limits)
+            association = await user.associate("127.0.0.1", server.port, contexts=[FIND, VERIFICATION])
+            responses = association.c_find({"PatientID": ""}, FIND)
+            await anext(responses)
+            with pytest.raises(LimitExceeded, match="not fetched"):
+                await association.c_echo()
+            responses.close()
+
+    run(work())
+    assert sent < 10_000

@@ -131,3 +131,15 @@ def test_a_coroutine_that_decides_ends_with_its_deadline(kind: str) -> None:
             assert isinstance(peer.first, Accepted)
     finally:
         driver.close()
+
+
+def test_a_decision_that_exits_refuses(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    def authorize(event: AssociationRequested) -> Any:
+        raise SystemExit(1)
+
+    server = driver.serve(VerificationSCP(), authorize=authorize, workers=1)
+    for _ in range(3):
+        with pytest.raises(AssociationRejected) as caught:
+            driver.associate(server.port)
+        assert caught.value.answer == (2, 2, 1)
+    assert "SystemExit" in caplog.text
