@@ -10,7 +10,7 @@ from .anomalies import Durability, cut_everywhere, fail_each_operation, kill_at_
 from .world import CUTS, World
 
 BLOCK = 100
-BLOCKS = 15
+BLOCKS = 20
 
 
 @pytest.mark.parametrize("start", range(0, BLOCKS * BLOCK, BLOCK))
