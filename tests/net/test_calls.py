@@ -200,7 +200,7 @@ def test_release_ends_what_another_thread_forgot(serving: Serving, user: AE) -> 
         kept.append(association.c_find(QUERY, "patient-root"))
         next(kept[0])
 
-    limits = Limits(dimse_timeout=0.3)
+    limits = Limits(dimse_timeout=1.0)
     with user.associate(
         "127.0.0.1", serving(finder(endless)).port, contexts=PATIENT_FIND, limits=limits
     ) as association:
