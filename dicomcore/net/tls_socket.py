@@ -1,5 +1,8 @@
 """A socket under TLS that looks to a driver like the plain one below it (RFC 8446, PS3.15 annex B).
 
+OpenSSL works in memory here, and several records at a time pass between it and the socket: left to itself it makes two
+system calls for each record that it reads, and one for each that it writes.
+
 It never blocks: what TLS cannot go on with is a BlockingIOError, and `TLSSocket.needs` says what to wait for, since a
 write may have to read first and a read to write. The handshake is part of the first reads, so that a peer that stalls
 it costs a descriptor and a timer. A connection that ends is a lost connection, with close_notify or without: only a
@@ -26,16 +29,9 @@ log = Log("net")
 
 RECORD = 16 * 1024  # bytes in a TLS record (RFC 8446 5.1)
 DEPARTURES = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
-STREAM = 1024  # a record of so many bytes is part of more, which is read at once
-
-
-def _close_half_made(error: BaseException) -> None:
-    """Close what `ssl` leaves open when a peer resets the connection while its socket is wrapped."""
-    trace = error.__traceback__
-    while trace is not None:
-        if isinstance(owner := trace.tb_frame.f_locals.get("self"), ssl.SSLSocket):
-            owner.close()
-        trace = trace.tb_next
+BATCH = 64 * 1024  # bytes that pass between the socket and OpenSSL at a time
+EMPTY = memoryview(b"")
+CRUMB = 1024  # bytes for which no read is worth while
 
 
 class TLSSocket:
@@ -46,21 +42,21 @@ class TLSSocket:
 
     def __init__(self, sock: socket.socket, settings: SecuritySettings, *, server_side: bool, peer: Any = "") -> None:
         """Takes the socket over, which is closed by this on failure. OSError when the connection is gone."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         try:
-            sock.getpeername()  # else it would be wrapped without TLS
-            self._sock = settings.context.wrap_socket(
-                sock,
+            sock.getpeername()
+            self._tls = settings.context.wrap_bio(
+                self._incoming,
+                self._outgoing,
                 server_side=server_side,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=True,
                 server_hostname=None if server_side else settings.server_name,
             )
         except BaseException as error:
-            _close_half_made(error)
             sock.close()
             if isinstance(error, ValueError):  # a name that is none
                 raise OSError(f"no server name {settings.server_name!r}: {error}") from error
             raise
+        self._sock = sock
         self._peer = peer
         self._server_side = server_side
         self.open = False  # the handshake is done
@@ -68,8 +64,9 @@ class TLSSocket:
         self.failure: OSError | None = None  # what ended TLS
         self._ended = False
         self._silent = False  # our close_notify is sent
-        self._read_waits = False  # a read cannot go on before something is written
-        self._write_waits = False  # and the other way round
+        self._sealed = EMPTY  # encrypted, and still to be sent
+        self._owed = 0  # bytes of the caller's in there: told as sent when they are
+        self._write_waits = False  # a write cannot go on before something is read
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -79,11 +76,11 @@ class TLSSocket:
 
     def version(self) -> str | None:
         """``TLSv1.3``; None before the handshake."""
-        return self._sock.version()
+        return self._tls.version()
 
     def cipher(self) -> str | None:
         """OpenSSL's name of the cipher suite; None before the handshake."""
-        found = self._sock.cipher()
+        found = self._tls.cipher()
         return found[0] if found else None
 
     @property
@@ -94,34 +91,71 @@ class TLSSocket:
     @property
     def pending(self) -> bool:
         """There is something to read of which the system knows no more."""
-        return self._ended or (self.open and self._sock.pending() > 0)
+        return self._ended or (
+            self.open and not self._crammed and (self._incoming.pending > 0 or self._tls.pending() > 0)
+        )
+
+    @property
+    def _crammed(self) -> bool:
+        """The peer makes us answer, and takes no answers: it is not read before it does."""
+        return self._outgoing.pending > RECORD
 
     def needs(self, read: bool, write: bool) -> tuple[bool, bool]:
         """What the socket has to be ready for, to go on reading and writing."""
-        if self._read_waits or self._write_waits:
-            return (read and not self._read_waits) or (write and self._write_waits), (
-                write and not self._write_waits
-            ) or (read and self._read_waits)
-        return read, write
+        unsent = bool(self._sealed) or self._outgoing.pending > 0
+        if not self.open or self._write_waits:
+            return read or write, (read or write) and unsent
+        return read and not self._crammed, write or (read and unsent)
 
     def handshake(self) -> None:
         """Go on with the handshake; BlockingIOError when that has to wait, another OSError when it failed."""
         try:
-            self._sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._read_waits, self._write_waits = False, True
-            raise BlockingIOError from None
-        except ssl.SSLWantWriteError:
-            self._read_waits, self._write_waits = True, False
-            raise BlockingIOError from None
+            while True:
+                try:
+                    self._tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    if not self._push() or not self._fill(memoryview(bytearray(RECORD))):
+                        raise BlockingIOError from None
+            self._push()
+        except BlockingIOError:
+            raise
         except (OSError, ValueError) as error:
+            with suppress(OSError):
+                self._push()  # the alert
             failure = error if isinstance(error, OSError) else OSError(str(error))
             self._fail(failure)
             if failure is error:
                 raise
             raise failure from error
-        self._read_waits = self._write_waits = False
         self.open = True
+
+    def _push(self) -> bool:
+        """Send what is encrypted; True when all of it is gone."""
+        while self._sealed or self._outgoing.pending:
+            if not self._sealed:
+                self._sealed = memoryview(self._outgoing.read())
+            try:
+                sent = self._sock.send(self._sealed)
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError:  # nobody is to wait until the socket takes that
+                self._sealed = EMPTY
+                self._outgoing.read()
+                raise
+            self._sealed = self._sealed[sent:]
+        return True
+
+    def _fill(self, room: memoryview) -> int:
+        """Hand OpenSSL what has arrived, or its end, by way of ``room``; how much, 0: there is nothing now."""
+        try:
+            count = self._sock.recv_into(room)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        if count:
+            return self._incoming.write(room[:count])
+        self._incoming.write_eof()
+        return len(room)
 
     def _fail(self, error: OSError) -> None:
         if self.failure is None:
@@ -135,29 +169,42 @@ class TLSSocket:
         """Fill as much as has arrived. 0: the peer closed. BlockingIOError when there is nothing now."""
         if not self.open:
             self.handshake()
-        read = self._sock.read  # one record at a time
+        if self._ended:
+            return 0
+        read, incoming = self._tls.read, self._incoming
         total, room = 0, len(view)
-        self._read_waits = False
-        self.short = False
+        self.short = self._write_waits = False
         try:
-            while True:
-                count: int = read(room - total, view[total:] if total else view)  # type: ignore[assignment]
-                total += count
-                if total == room:
-                    return total  # there may be more
-                if count < STREAM:
-                    if count:
-                        self.short = True  # a record was read whole, and another is not expected
-                    else:
-                        self._ended = True
+            if not self._owed:
+                self._push()  # what TLS itself has to say
+            while total < room:
+                if self._crammed:
+                    break
+                rest = view[total:] if total else view
+                if not (incoming.pending or self._tls.pending()):
+                    if self.short or (total and len(rest) < CRUMB):
+                        break
+                    # What is encrypted lies for a moment where it will lie decrypted.
+                    place = rest[:BATCH] if len(rest) >= CRUMB else memoryview(bytearray(CRUMB))
+                    self.short = (count := self._fill(place)) < len(place)
+                    if not count:
+                        break
+                try:
+                    count = read(len(rest), rest)  # type: ignore[assignment]
+                except ssl.SSLWantReadError:
+                    continue  # a record has arrived in part
+                if not count:
+                    self._ended = True
                     return total
-        except ssl.SSLWantReadError:
-            self.short = True
-        except ssl.SSLWantWriteError:
-            self._read_waits = True
+                total += count
+        except ssl.SSLEOFError:  # without close_notify
+            self._ended = True
+            return total
         except OSError as error:
             self._fail(error)
             self._ended = True
+            with suppress(OSError):
+                self._push()  # the alert
             if not total:
                 raise
         if not total:
@@ -165,31 +212,36 @@ class TLSSocket:
         return total
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """All of it is sent, or BlockingIOError: then the same has to be sent again."""
+        """How much from the front is sent, or BlockingIOError: then the same has to be sent again."""
         if not self.open:
             self.handshake()
-        self._write_waits = False
         try:
-            return self._sock.send(data)
-        except ssl.SSLWantWriteError:
-            raise BlockingIOError from None
+            if not self._owed:
+                part = data if len(data) < BATCH + RECORD else memoryview(data)[:BATCH]  # no crumbs
+                self._owed = self._tls.write(part)
+            if not self._push():
+                raise BlockingIOError
         except ssl.SSLWantReadError:
             self._write_waits = True
+            self._push()
             raise BlockingIOError from None
+        except BlockingIOError:
+            raise
         except OSError as error:
             self._fail(error)
             raise
+        sent, self._owed = self._owed, 0
+        return sent
 
     def recv(self, count: int) -> bytes:
         """What arrives after our last word, not decrypted: it is only to be read, and forgotten."""
-        return socket.socket.recv(self._sock, count)
+        return self._sock.recv(count)
 
     def shutdown(self, how: int) -> None:
         """Tell the peer by close_notify that nothing more comes, as far as the socket takes it, and close."""
         if how == socket.SHUT_WR:
             self._say_goodbye()
-        # That of SSLSocket would forget the keys: who still reads would get what is encrypted.
-        socket.socket.shutdown(self._sock, how)
+        self._sock.shutdown(how)
 
     def close(self) -> None:
         self._say_goodbye()
@@ -198,8 +250,10 @@ class TLSSocket:
     def _say_goodbye(self) -> None:
         if self.open and not self._silent and self.failure is None:
             self._silent = True
-            with suppress(OSError, ValueError):  # the peer's close_notify is not waited for
-                self._sock.unwrap()
+            with suppress(ssl.SSLError, ValueError):  # the peer's close_notify is not waited for
+                self._tls.unwrap()
+            with suppress(OSError):
+                self._push()
 
 
 Wire: TypeAlias = socket.socket | TLSSocket
