@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from dicomcore.dimse.exchange import CancelReceived, Exchange
 from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, RemoteProtocolError
@@ -44,6 +44,8 @@ from dicomcore.ul import (
 __all__ = ["Connection", "UserConnection"]
 
 EMPTY = memoryview(b"")
+PIECE = 64  # bytes that may be the beginning of a PDU whose rest is held back
+QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 STRETCH = 1 << 20  # bytes of a body that are moved at a time
 TURNS = 32  # Pending responses after which a user's connection is read
 ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
@@ -136,11 +138,23 @@ class Connection:
         if count:
             self.short = count < len(view) if self._tls is None else self._tls.short
             core.received(count)
+            if count <= PIECE and core.receiving:
+                self._acknowledge()
         else:
             self._peer_closed()
             return True
         self._digest()
         return True
+
+    def _acknowledge(self) -> None:
+        """Tell the peer at once that a few bytes of a PDU have arrived.
+
+        A peer that writes header and content apart, and delays its small segments (Nagle, RFC 896), holds the rest back
+        until then, and systems put an acknowledgement off for 40 ms.
+        """
+        if QUICKACK is not None:
+            with suppress(OSError):
+                self.sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
 
     def _pass_through(self) -> bool | None:
         """Move a body from the socket into its file; None when the ordinary way has to be gone.

@@ -492,3 +492,18 @@ def test_accepted_and_rejected_are_what_a_raw_peer_sees(serving: Serving) -> Non
         assert isinstance(peer.first, Accepted)
         with RawPeer(server.port) as refused:
             assert isinstance(refused.first, Rejected)
+
+
+def test_a_few_bytes_of_a_pdu_are_acknowledged_at_once(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that writes header and content apart would hold the content back for 40 ms."""
+    acknowledged = threading.Event()
+    monkeypatch.setattr("dicomcore.net.provider.ServedConnection._acknowledge", lambda _: acknowledged.set())
+    server = serving(VerificationSCP())
+    with RawPeer(server.port) as peer:
+        peer.exchange.request(1, command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION))
+        whole = b"".join(bytes(part) for part in peer.core.segments())  # type: ignore[arg-type]
+        assert not acknowledged.is_set()
+        peer.sock.sendall(whole[:12])
+        assert acknowledged.wait(PATIENCE)
+        peer.sock.sendall(whole[12:])
+        assert peer.receive()[0].command.Status == 0

@@ -21,7 +21,7 @@ from dicomcore.net.aio.effects import close_channels, outcome, run
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
 from dicomcore.net.budget import Budget, Share
-from dicomcore.net.connection import Connection
+from dicomcore.net.connection import PIECE, Connection
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
 from dicomcore.net.watch import Log, Watch
@@ -131,6 +131,8 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.received_at = self.loop.time()
         with self.lock:
             self.core.received(nbytes)
+            if nbytes <= PIECE and self.core.receiving:
+                self._acknowledge()
             self._digest()
         self.work()
         if self._pump is not None:
