@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import random
 import socket
 import ssl
 import threading
@@ -21,7 +22,7 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError,
 from dicomcore.net import Server
 from dicomcore.net import tls as module
 from dicomcore.net.poller import Facilities
-from dicomcore.net.tls import TLS, client_context, openssl_name, server_context, unavailable
+from dicomcore.net.tls import TLS, SecuritySettings, client_context, openssl_name, server_context, unavailable
 from dicomcore.net.tls_socket import TLSSocket
 from dicomcore.net.transport import connect, join_address, split_address
 from dicomcore.ul import (
@@ -624,6 +625,35 @@ def test_small_buffers_and_a_window_in_both_directions(
     with user.associate("localhost", server.port, contexts=[CT], window=16, tls=trusting) as association:
         assert [result.status for result in association.c_store_many(paths, window=16)] == [0] * 8
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 8
+
+
+@pytest.mark.parametrize("room", [1, 1000, 1025, 20_000, 300_000])
+def test_rooms_of_all_sizes_and_sockets_that_take_little(house: House, room: int) -> None:
+    """What was sent arrives, in whatever portions, while both sides stop and go on."""
+    ends = socket.socketpair()
+    for sock in ends:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    served = server_context(certificate=house.server.certificate, key=house.server.key)
+    mine = TLSSocket(ends[0], SecuritySettings(client_context(verify=False), "localhost"), server_side=False)
+    other = TLSSocket(ends[1], SecuritySettings(served, None), server_side=True)
+    sent = random.Random(room).randbytes(4000 if room == 1 else 400_000)
+    received = bytearray()
+    view, at = memoryview(bytearray(room)), 0
+    for _ in range(20_000):
+        if at < len(sent):
+            with suppress(BlockingIOError):
+                at += mine.send(memoryview(sent)[at:])
+        with suppress(BlockingIOError):
+            received += view[: other.recv_into(view)]
+        if len(received) == len(sent) == at:
+            break
+    assert received == sent
+    assert not other.pending
+    assert mine.needs(True, False) == other.needs(True, False) == (True, False)
+    mine.close()
+    assert other.recv_into(view) == 0
+    other.close()
 
 
 def test_many_associations_at_once(securely: Serving, user: AE, trusting: TLS, tmp_path: Path) -> None:
