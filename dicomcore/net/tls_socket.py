@@ -74,6 +74,9 @@ class TLSSocket:
     def getpeername(self) -> Any:
         return self._sock.getpeername()
 
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self._sock.setsockopt(level, option, value)
+
     def version(self) -> str | None:
         """``TLSv1.3``; None before the handshake."""
         return self._tls.version()
