@@ -205,6 +205,9 @@ class Plug:
         self._fly(data)
         return len(data)
 
+    def setsockopt(self, *option: int) -> None:
+        """A wire has no options: nothing on it is held back."""
+
     def shutdown(self, how: int) -> None:
         """Say the end in this direction; what was sent before arrives first."""
         self._check()
