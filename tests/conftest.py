@@ -79,10 +79,10 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     def find(program: str) -> str:
         # A virtual environment with pynetdicom has scripts named like DCMTK's programs.
         own_scripts = Path(sys.executable).parent
-        folders = [folder for folder in os.get_exec_path() if Path(folder) != own_scripts]
+        folders = [folder for folder in [*os.get_exec_path(), "/usr/sbin"] if Path(folder) != own_scripts]
         path = shutil.which(program, path=os.pathsep.join(folders))
         if path is None:
-            message = f"{program} is not installed; run .ci/peers as root (Debian: dcmtk, dicom3tools)"
+            message = f"{program} is not installed; run .ci/peers as root (Debian: dcmtk, dicom3tools, orthanc)"
             if os.environ.get("CI"):
                 pytest.fail(message)
             pytest.skip(message)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -55,36 +53,27 @@ def free_port() -> int:
         return port
 
 
-def program() -> str:
-    path = shutil.which("Orthanc", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"]))
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("Orthanc is not installed")
-        pytest.skip("Orthanc is not installed")
-    return path
-
-
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    path = program()
+def orthanc(tmp_path_factory: pytest.TempPathFactory, peer: Callable[[str], str]) -> Iterator[Orthanc]:
+    path = peer("Orthanc")
     folder = tmp_path_factory.mktemp("orthanc")
-    peer = Orthanc(free_port(), free_port(), free_port())
+    entity = Orthanc(free_port(), free_port(), free_port())
     configuration = {
         "Name": "theirs",
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
         "Plugins": [],
-        "HttpPort": peer.http,
+        "HttpPort": entity.http,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomAet": "ORTHANC",
-        "DicomPort": peer.dicom,
+        "DicomPort": entity.dicom,
         "DicomCheckCalledAet": False,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowMove": True,
         "DicomAlwaysAllowFindWorklist": True,
-        "DicomModalities": {"ours": ["OURS", "127.0.0.1", peer.ours]},
+        "DicomModalities": {"ours": ["OURS", "127.0.0.1", entity.ours]},
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     with (folder / "log").open("w") as log:
@@ -94,12 +83,12 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
         def up() -> bool:
             assert process.poll() is None, (folder / "log").read_text()
             try:
-                return bool(peer.rest("/system"))
+                return bool(entity.rest("/system"))
             except URLError:
                 return False
 
         eventually(up)
-        yield peer
+        yield entity
     finally:
         process.terminate()
         process.wait(30)

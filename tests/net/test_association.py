@@ -385,6 +385,7 @@ else:
 """
 
 
+@pytest.mark.footprint
 @pytest.mark.parametrize("to", ["folder", "handler"])
 def test_memory_stays_flat_for_a_large_object(ram_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(ram_path))
