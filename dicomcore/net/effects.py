@@ -84,8 +84,8 @@ class Effects:
             channels.append(channel)
             return channel
         if type(effect) is Perform and effect.channel is not None:
-            channel = effect.channel  # type: ignore[assignment]
-            return channel.perform(effect.user)
+            opened: Any = effect.channel
+            return opened.perform(effect.user)
         if type(effect) is At and self._later is not None:
             return self._later(effect.delay, effect.work)
         raise LocalProtocolError(
