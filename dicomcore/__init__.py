@@ -14,11 +14,13 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import aio as aio
+    from . import events as events
+    from . import services as services
     from .data.dataset import Dataset
     from .data.element import Element
     from .data.files import dcmread, dcmwrite
     from .data.fileset import FileSet
-    from .data.part10 import read_header
+    from .data.part10 import FileHeader, read_header
     from .data.paths import diff, walk
     from .data.sequence import Sequence
     from .encoding.policy import Policy
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
         AssociationAborted,
         AssociationRejected,
         DicomError,
+        EncodingError,
         Issue,
+        LimitExceeded,
         NegotiationError,
         PeerTimeout,
+        PixelError,
+        ProtocolError,
         ServiceError,
+        SourceChanged,
     )
     from .limits import Limits
     from .net.ae import AE
+    from .net.metrics import Metrics, prometheus_text
     from .net.store import store
-    from .net.tls import TLS
+    from .net.tls import TLS, client_context, server_context
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
     from .ul.pdu import RoleSelection, UserIdentity
@@ -52,26 +60,36 @@ __all__ = [
     "Dataset",
     "DicomError",
     "Element",
+    "EncodingError",
+    "FileHeader",
     "FileSet",
     "Issue",
+    "LimitExceeded",
     "Limits",
+    "Metrics",
     "NegotiationError",
     "PeerTimeout",
+    "PixelError",
     "Policy",
+    "ProtocolError",
     "Quirks",
     "Reject",
     "RoleSelection",
     "Sequence",
     "ServiceError",
+    "SourceChanged",
     "StorageSCP",
     "UserIdentity",
     "VerificationSCP",
     "__version__",
+    "client_context",
     "dcmread",
     "dcmwrite",
     "diff",
     "new_uid",
+    "prometheus_text",
     "read_header",
+    "server_context",
     "store",
     "walk",
 ]
@@ -85,35 +103,47 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
         "Element": "dicomcore.data.element",
+        "EncodingError": "dicomcore.errors",
+        "FileHeader": "dicomcore.data.part10",
         "FileSet": "dicomcore.data.fileset",
         "Issue": "dicomcore.errors",
+        "LimitExceeded": "dicomcore.errors",
         "Limits": "dicomcore.limits",
+        "Metrics": "dicomcore.net.metrics",
         "NegotiationError": "dicomcore.errors",
         "PeerTimeout": "dicomcore.errors",
+        "PixelError": "dicomcore.errors",
         "Policy": "dicomcore.encoding.policy",
+        "ProtocolError": "dicomcore.errors",
         "Quirks": "dicomcore.ul.quirks",
         "Reject": "dicomcore.ul.primitives",
         "RoleSelection": "dicomcore.ul.pdu",
         "Sequence": "dicomcore.data.sequence",
         "ServiceError": "dicomcore.errors",
+        "SourceChanged": "dicomcore.errors",
         "StorageSCP": "dicomcore.services.storage",
         "TLS": "dicomcore.net.tls",
         "UID": "dicomcore.vocab.uids",
         "UserIdentity": "dicomcore.ul.pdu",
         "VerificationSCP": "dicomcore.services.verification",
+        "client_context": "dicomcore.net.tls",
         "dcmread": "dicomcore.data.files",
         "dcmwrite": "dicomcore.data.files",
         "diff": "dicomcore.data.paths",
         "new_uid": "dicomcore.vocab.uids",
+        "prometheus_text": "dicomcore.net.metrics",
         "read_header": "dicomcore.data.part10",
+        "server_context": "dicomcore.net.tls",
         "store": "dicomcore.net.store",
         "walk": "dicomcore.data.paths",
     }
 )
 
+_MODULES = ("aio", "events", "services")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "aio":
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -129,4 +159,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "aio"])
+    return sorted([*__all__, *_MODULES])

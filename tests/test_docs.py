@@ -6,6 +6,7 @@ The page on queries runs in tests/net/test_examples.py, beside the providers tha
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -40,6 +41,38 @@ def test_python_is_python_and_its_names_exist(page: str) -> None:
         compile(block, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         for statement in re.findall(r"^(?:from|import) .*(?:\((?:.|\n)*?\))?$", block, re.MULTILINE):
             exec(statement, {})
+
+
+PUBLIC = {"dicomcore", "dicomcore.aio", "dicomcore.events", "dicomcore.services"}
+
+
+def imported(source: str) -> set[str]:
+    """The modules of this package that a text imports from."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found.add(node.module)
+    return {name for name in found if name.partition(".")[0] == "dicomcore"}
+
+
+SHOWN = [*DOCS.glob("*.md"), *DOCS.glob("examples/*.py"), DOCS.parent / "README.md"]
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_what_is_shown_imports_public_names_only(path: Path) -> None:
+    text = path.read_text()
+    sources = [text] if path.suffix == ".py" else re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for source in sources:
+        assert imported(source) <= PUBLIC, source
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_modules_say_what_they_have(name: str) -> None:
+    module = importlib.import_module(name)
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert all(hasattr(module, public) for public in module.__all__)
 
 
 @pytest.mark.parametrize("page", ALONE)

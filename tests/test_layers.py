@@ -39,8 +39,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "conformance": ("services", "iod"),
     "net": ("services",),
     "aio": ("net",),
+    "events": ("net",),
     "cli": ("net", "rt", "archive", "conformance"),
-    "__init__": ("cli", "aio"),
+    "__init__": ("cli", "aio", "events"),
     "__main__": ("cli",),
 }
 

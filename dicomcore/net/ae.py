@@ -22,7 +22,7 @@ from dicomcore.net.events import Event
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import Server
 from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
-from dicomcore.services.base import Router, ServiceProvider
+from dicomcore.services.base import PLAIN_SYNTAXES, Router, ServiceProvider
 from dicomcore.services.query import model_uids
 from dicomcore.services.storage import Transcoder, contexts_for_files
 from dicomcore.ul import (
@@ -41,7 +41,6 @@ from dicomcore.ul import (
     propose,
 )
 from dicomcore.vocab.sop_classes import VERIFICATION
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from dicomcore.vocab.uids import is_valid_uid
 
 __all__ = ["AE", "Context", "Entity"]
@@ -51,7 +50,6 @@ Context: TypeAlias = str | os.PathLike[str] | FileHeader | Dataset | ServiceProv
 `services.query`), a path, a Dataset, a UID with transfer syntaxes, or a service: its SOP classes, as far as there is
 room for 128 contexts."""
 
-_DEFAULT_SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
 _OF_PATIENTS = "1.2.840.10008.5.1.4.1.1."
 
 
@@ -264,7 +262,7 @@ def _bounded(window: int, limits: Limits) -> int:
 def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[tuple[str, tuple[str, ...]]]:
     """(abstract syntax, transfer syntaxes) for all that is wanted, without repetition, in the order given."""
     if contexts is None:
-        return [(VERIFICATION, _DEFAULT_SYNTAXES)]
+        return [(VERIFICATION, PLAIN_SYNTAXES)]
     single = isinstance(contexts, str | os.PathLike | FileHeader | Dataset) or hasattr(contexts, "supported")
     items: Iterable[Any] = [contexts] if single else contexts  # type: ignore[assignment]
     rows: list[tuple[str, tuple[str, ...]]] = []
@@ -276,9 +274,9 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
         elif isinstance(item, Dataset):
             headers.append(_header_of(item))
         elif isinstance(item, str) and is_valid_uid(item):
-            rows.append((item, _DEFAULT_SYNTAXES))
+            rows.append((item, PLAIN_SYNTAXES))
         elif isinstance(item, str) and (uids := model_uids(item)):
-            rows += [(uid, _DEFAULT_SYNTAXES) for uid in uids]
+            rows += [(uid, PLAIN_SYNTAXES) for uid in uids]
         elif isinstance(item, str | os.PathLike):
             try:
                 headers.append(read_header(item))
@@ -317,7 +315,7 @@ def _rarity(uid: str) -> tuple[bool, int, str]:
 
 def _syntaxes(supported: tuple[str, ...]) -> tuple[str, ...]:
     """What to propose of the transfer syntaxes that a service takes: those that every peer has, else its own."""
-    return tuple(uid for uid in _DEFAULT_SYNTAXES if uid in supported) or supported
+    return tuple(uid for uid in PLAIN_SYNTAXES if uid in supported) or supported
 
 
 def _header_of(dataset: Any) -> FileHeader:

@@ -210,6 +210,11 @@ class TLS:
     def __repr__(self) -> str:
         return f"TLS({self.profile!r})"
 
+    @property
+    def unavailable(self) -> tuple[str, ...]:
+        """See the function of this name."""
+        return unavailable(self.profile)
+
 
 @dataclass(frozen=True, slots=True)
 class SecuritySettings:

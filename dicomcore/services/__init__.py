@@ -1,1 +1,94 @@
-"""Services (PS3.4): one module a service class, user and provider side by side, without sockets, threads or clocks."""
+"""Services (PS3.4): one module a service class, user and provider side by side, without sockets, threads or clocks.
+
+What somebody needs to write a provider or a user of their own is imported from here; `base` says how they work.
+"""
+
+from dicomcore.dimse.command import Command, CommandField, command
+
+from .base import (
+    MORE,
+    PLAIN_SYNTAXES,
+    Answer,
+    Associate,
+    At,
+    Await,
+    BodySink,
+    Call,
+    Channel,
+    Effect,
+    Invoke,
+    More,
+    Perform,
+    Provider,
+    Receive,
+    Received,
+    Request,
+    Response,
+    ServiceContext,
+    ServiceProvider,
+    User,
+)
+from .messages import Ask, Elements, Prepared, context_for, received_dataset
+from .normalized import Outcome, n_action, n_create, n_delete, n_event_report, n_get, n_set
+from .query import Found, Progress, c_find, c_get, c_move, model_names, model_uid
+from .retrieve import sub_operations
+from .storage import StorageSCP, StorageSCU, Stored, storage_syntaxes
+from .stores import FolderStore, InstanceStore, NewInstance, file_name
+from .verification import VerificationSCP, c_echo
+
+__all__ = [
+    "MORE",
+    "PLAIN_SYNTAXES",
+    "Answer",
+    "Ask",
+    "Associate",
+    "At",
+    "Await",
+    "BodySink",
+    "Call",
+    "Channel",
+    "Command",
+    "CommandField",
+    "Effect",
+    "Elements",
+    "FolderStore",
+    "Found",
+    "InstanceStore",
+    "Invoke",
+    "More",
+    "NewInstance",
+    "Outcome",
+    "Perform",
+    "Prepared",
+    "Progress",
+    "Provider",
+    "Receive",
+    "Received",
+    "Request",
+    "Response",
+    "ServiceContext",
+    "ServiceProvider",
+    "StorageSCP",
+    "StorageSCU",
+    "Stored",
+    "User",
+    "VerificationSCP",
+    "c_echo",
+    "c_find",
+    "c_get",
+    "c_move",
+    "command",
+    "context_for",
+    "file_name",
+    "model_names",
+    "model_uid",
+    "n_action",
+    "n_create",
+    "n_delete",
+    "n_event_report",
+    "n_get",
+    "n_set",
+    "received_dataset",
+    "storage_syntaxes",
+    "sub_operations",
+]

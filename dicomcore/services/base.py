@@ -36,12 +36,14 @@ from dicomcore.dimse.command import Command, CommandField, response
 from dicomcore.errors import DicomError, LocalProtocolError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.vocab.status import StatusCategory, category
+from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 
 if TYPE_CHECKING:
     from dicomcore.ul.negotiation import AgreedContext, Negotiated
 
 __all__ = [
     "MORE",
+    "PLAIN_SYNTAXES",
     "Answer",
     "Asking",
     "Associate",
@@ -66,6 +68,9 @@ __all__ = [
     "is_coroutine_function",
     "status_of",
 ]
+
+PLAIN_SYNTAXES: Final = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
+"""Transfer syntaxes for what is no image: those that every system has, the better one first."""
 
 PROCESSING_FAILURE = 0x0110
 SOP_CLASS_NOT_SUPPORTED = 0x0122

@@ -41,10 +41,11 @@ from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.explain import explain_missing
 from dicomcore.ul.negotiation import AgreedContext, Negotiated
 from dicomcore.vocab.sop_classes import storage_uids
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE, SYNTAXES, UNCOMPRESSED, transfer_syntax
+from dicomcore.vocab.syntaxes import EXPLICIT_LE, SYNTAXES, UNCOMPRESSED, transfer_syntax
 from dicomcore.vocab.uids import UID
 
 from .base import (
+    PLAIN_SYNTAXES,
     Asking,
     Call,
     Invoke,
@@ -342,7 +343,7 @@ Transcoder = Callable[[Any, str], Any]
 def contexts_for_files(
     headers: Iterable[FileHeader],
     *,
-    default_syntaxes: Iterable[str] = (EXPLICIT_LE.uid, IMPLICIT_LE.uid),
+    default_syntaxes: Iterable[str] = PLAIN_SYNTAXES,
     limit: int = 128,
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(abstract syntax, transfer syntaxes) to propose for these files, as `ul.negotiation.propose` takes them.

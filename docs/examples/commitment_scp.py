@@ -3,8 +3,6 @@
 The report goes out a while later, on an association of its own, whether or not the one of the request still stands.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
@@ -12,25 +10,31 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dicomcore import AE, Dataset
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Associate, At, Perform, Provider, Request, Response, ServiceContext
-from dicomcore.services.messages import received_dataset
-from dicomcore.services.normalized import n_event_report
-from dicomcore.services.stores import file_name
-from dicomcore.ul import RoleSelection
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore import AE, Dataset, RoleSelection
+from dicomcore.services import (
+    PLAIN_SYNTAXES,
+    Associate,
+    At,
+    CommandField,
+    Perform,
+    Provider,
+    Request,
+    Response,
+    ServiceContext,
+    file_name,
+    n_event_report,
+    received_dataset,
+)
 
 COMMITMENT, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
-SUCCESS, NO_SUCH_ACTION = 0x0000, 0x0123
-NO_SUCH_OBJECT_INSTANCE = 0x0112
+SUCCESS, NO_SUCH_OBJECT_INSTANCE, NO_SUCH_ACTION = 0x0000, 0x0112, 0x0123
 ALL_SAFE, SOME_FAILED = 1, 2  # Event Type ID
 
 
 class CommitmentSCP:
     """Commits to what ``is_stored(SOP Class UID, SOP Instance UID)`` says is there; ``users``: where they listen."""
 
-    supported: Mapping[str, tuple[str, ...]] = MappingProxyType({COMMITMENT: (EXPLICIT_LE.uid, IMPLICIT_LE.uid)})
+    supported = MappingProxyType({COMMITMENT: PLAIN_SYNTAXES})
     commands = frozenset({CommandField.N_ACTION_RQ})
 
     def __init__(
@@ -61,9 +65,8 @@ class CommitmentSCP:
         told = Dataset({"TransactionUID": asked.TransactionUID, "ReferencedSOPSequence": safe})
         if failed:
             told.FailedSOPSequence = failed
-        host, port = self.users[title]
         roles = [RoleSelection(COMMITMENT, scu=False, scp=True)]
-        channel = yield Associate(host, port, called_ae=title, contexts=COMMITMENT, roles=roles)
+        channel = yield Associate(*self.users[title], called_ae=title, contexts=COMMITMENT, roles=roles)
         event = SOME_FAILED if failed else ALL_SAFE
         yield Perform(n_event_report(channel.negotiated, COMMITMENT, INSTANCE, event, told).last(), channel)
 

@@ -8,13 +8,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dicomcore import AE, Dataset
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Provider, Request, Response, ServiceContext
-from dicomcore.services.messages import received_dataset
-from dicomcore.services.query import model_uid
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.services import (
+    PLAIN_SYNTAXES,
+    CommandField,
+    Provider,
+    Request,
+    Response,
+    ServiceContext,
+    model_uid,
+    received_dataset,
+)
 
-SYNTAXES = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
 NO_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet")
 PENDING, SUCCESS, CANCEL = 0xFF00, 0x0000, 0xFE00
 
@@ -53,7 +57,7 @@ class FindSCP:
 
     def __init__(self, rows: Iterable[Dataset], models: Iterable[str] = ("study-root", "patient-root")) -> None:
         self.rows = list(rows)
-        self.supported = {model_uid(model, "C-FIND"): SYNTAXES for model in models}
+        self.supported = {model_uid(model, "C-FIND"): PLAIN_SYNTAXES for model in models}
 
     def handle(self, request: Request, context: ServiceContext) -> Provider:
         query = yield from received_dataset(request, context)

@@ -6,15 +6,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dicomcore import AE, Dataset, dcmread, read_header
-from dicomcore.data.part10 import FileHeader
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Provider, Request, ServiceContext
-from dicomcore.services.messages import received_dataset
-from dicomcore.services.query import model_uid
-from dicomcore.services.retrieve import sub_operations
-from dicomcore.services.storage import StorageSCU, storage_syntaxes
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore import AE, Dataset, FileHeader, dcmread, read_header
+from dicomcore.services import (
+    PLAIN_SYNTAXES,
+    CommandField,
+    Provider,
+    Request,
+    ServiceContext,
+    StorageSCU,
+    model_uid,
+    received_dataset,
+    storage_syntaxes,
+    sub_operations,
+)
 
 LEVELS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -44,7 +48,7 @@ class GetSCP:
         self.catalogue = catalogue
         classes = {header.sop_class_uid for _, header in catalogue.rows}
         self.supported: dict[str, tuple[str, ...]] = {uid: storage_syntaxes() for uid in sorted(classes)}
-        self.supported[model_uid(model, "C-GET")] = (EXPLICIT_LE.uid, IMPLICIT_LE.uid)
+        self.supported[model_uid(model, "C-GET")] = PLAIN_SYNTAXES
         self.roles = dict.fromkeys(classes, (True, True))  # for these the requestor may be the SCP
 
     def handle(self, request: Request, context: ServiceContext) -> Provider:

@@ -9,13 +9,19 @@ from pathlib import Path
 from get_scp import Catalogue
 
 from dicomcore import AE, DicomError
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Associate, Provider, Request, Response, ServiceContext
-from dicomcore.services.messages import received_dataset
-from dicomcore.services.query import model_uid
-from dicomcore.services.retrieve import sub_operations
-from dicomcore.services.storage import StorageSCU
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.services import (
+    PLAIN_SYNTAXES,
+    Associate,
+    CommandField,
+    Provider,
+    Request,
+    Response,
+    ServiceContext,
+    StorageSCU,
+    model_uid,
+    received_dataset,
+    sub_operations,
+)
 
 SUCCESS, UNABLE_TO_PERFORM, UNKNOWN_DESTINATION = 0x0000, 0xA702, 0xA801
 
@@ -30,7 +36,7 @@ class MoveSCP:
     ) -> None:
         self.catalogue = catalogue
         self.destinations = destinations
-        self.supported = {model_uid(model, "C-MOVE"): (EXPLICIT_LE.uid, IMPLICIT_LE.uid)}
+        self.supported = {model_uid(model, "C-MOVE"): PLAIN_SYNTAXES}
 
     def handle(self, request: Request, context: ServiceContext) -> Provider:
         query = yield from received_dataset(request, context)

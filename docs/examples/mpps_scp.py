@@ -1,13 +1,17 @@
 """Modality Performed Procedure Step (PS3.4 F.7): created IN PROGRESS by N-CREATE, ended by N-SET, then fixed."""
 
-from collections.abc import Mapping
 from types import MappingProxyType
 
 from dicomcore import AE, Dataset, new_uid
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Provider, Request, Response, ServiceContext
-from dicomcore.services.messages import received_dataset
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.services import (
+    PLAIN_SYNTAXES,
+    CommandField,
+    Provider,
+    Request,
+    Response,
+    ServiceContext,
+    received_dataset,
+)
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 SUCCESS, INVALID_VALUE, PROCESSING_FAILURE, DUPLICATE, NO_SUCH_INSTANCE = 0x0000, 0x0106, 0x0110, 0x0111, 0x0112
@@ -18,7 +22,7 @@ STATUS = 0x00400252
 class MppsSCP:
     """Keeps the steps in memory, by SOP Instance UID."""
 
-    supported: Mapping[str, tuple[str, ...]] = MappingProxyType({MPPS: (EXPLICIT_LE.uid, IMPLICIT_LE.uid)})
+    supported = MappingProxyType({MPPS: PLAIN_SYNTAXES})
     commands = frozenset({CommandField.N_CREATE_RQ, CommandField.N_SET_RQ})
 
     def __init__(self) -> None:

@@ -1,12 +1,9 @@
 """The status of a printer by N-GET (PS3.4 H.4.6): the attributes that are asked for, or all."""
 
-from collections.abc import Mapping
 from types import MappingProxyType
 
 from dicomcore import AE, Dataset
-from dicomcore.dimse.command import CommandField
-from dicomcore.services.base import Provider, Request, Response, ServiceContext
-from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from dicomcore.services import PLAIN_SYNTAXES, CommandField, Provider, Request, Response, ServiceContext
 
 PRINTER, INSTANCE = "1.2.840.10008.5.1.1.16", "1.2.840.10008.5.1.1.17"
 SUCCESS, ATTRIBUTE_LIST_ERROR, NO_SUCH_INSTANCE = 0x0000, 0x0107, 0x0112
@@ -15,7 +12,7 @@ SUCCESS, ATTRIBUTE_LIST_ERROR, NO_SUCH_INSTANCE = 0x0000, 0x0107, 0x0112
 class PrinterSCP:
     """Tells what ``printer``, a Dataset that its owner keeps up to date, says."""
 
-    supported: Mapping[str, tuple[str, ...]] = MappingProxyType({PRINTER: (EXPLICIT_LE.uid, IMPLICIT_LE.uid)})
+    supported = MappingProxyType({PRINTER: PLAIN_SYNTAXES})
     commands = frozenset({CommandField.N_GET_RQ})
 
     def __init__(self, printer: Dataset) -> None:

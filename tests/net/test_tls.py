@@ -127,7 +127,7 @@ def test_names_of_openssl() -> None:
 
 def test_what_openssl_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "TLS_ECDHE_RSA_WITH_CAMELLIA_128_GCM_SHA256" in unavailable("B.13")
-    assert unavailable("bcp195-rfc9325") == ()
+    assert TLS("bcp195-rfc9325").unavailable == ()
     odd = TLSProfile(
         "odd", "PS3.15 B.0", False, "TLSv1.2", "", True, 0, 0, ("TLS_RSA_WITH_CAMELLIA_128_GCM_SHA256",), ()
     )
