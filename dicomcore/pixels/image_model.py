@@ -110,6 +110,16 @@ class ImageModel:
         return self.rows * self.columns * self.samples
 
     @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """(rows, columns[, samples]) of one decoded frame."""
+        return (self.rows, self.columns, self.samples) if self.samples > 1 else (self.rows, self.columns)
+
+    @property
+    def frame_length(self) -> int:
+        """Bytes that one native frame takes; with single bits, those of the whole bytes that hold it."""
+        return (self.frame_bits + 7) // 8
+
+    @property
     def frame_bits(self) -> int:
         """Bits that a native frame takes; frames of single bits follow each other without padding (PS3.5 8.1.1)."""
         bits = self.frame_values * self.bits_allocated
@@ -136,6 +146,10 @@ class ImageModel:
         frames = (self.frames,) if self.frames > 1 else ()
         samples = (self.samples,) if self.samples > 1 else ()
         return (*frames, self.rows, self.columns, *samples)
+
+    def but(self, **changes: Any) -> ImageModel:
+        """A copy with some facts changed."""
+        return replace(self, **changes)
 
     def check_length(self, length: int) -> ImageModel:
         """The model that ``length`` bytes of native pixel data hold: with more frames when more whole ones are there.
