@@ -315,33 +315,35 @@ class Association:
         effects, state = ACTIONS[action](self, argument)
         if state is not self._state:
             self._state = state
-            self._start_timer(_LOCAL_TIMERS[state][0] if state in _LOCAL_TIMERS else "")
+            self._timer = _LOCAL_TIMERS[state][0] if state in _LOCAL_TIMERS else ""
+            self._deadline = None
         for effect in effects:
-            self._perform(effect)
+            if type(effect) is Indicate:
+                self._events.append(effect.event)
+            elif type(effect) is Send:
+                self._outbound.put(effect.pdu)
+            elif type(effect) is Signal:
+                self._signal(effect)
+            elif type(effect) is Agree:
+                self._agree(effect.negotiated)
+            elif type(effect) is SendLast:
+                self._outbound.clear()
+                self._outbound.put(effect.pdu)
+                self._end()
         if self.observer is not None:
-            how = _ENDINGS.get(action) or ("rejected" if isinstance(argument, AssociateRJ) else None)  # AE-6
+            how = _ENDINGS.get(action) or ("rejected" if type(argument) is AssociateRJ else None)  # AE-6
             if how is not None:
                 self.observer.over(how, argument)
         if self._responds and state is State.Sta12:
             self._responds = False
             self._fire(Evt.Evt14)
 
-    def _perform(self, effect: object) -> None:
-        if isinstance(effect, Indicate):
-            self._events.append(effect.event)
-        elif isinstance(effect, Send):
-            self._outbound.put(effect.pdu)
-        elif effect is Signal.STOP_ARTIM:
+    def _signal(self, effect: Signal) -> None:
+        if effect is Signal.STOP_ARTIM:
             if self._timer == _ARTIM:
                 self._start_timer("")
         elif effect is Signal.START_ARTIM:
             self._start_timer(_ARTIM)
-        elif isinstance(effect, Agree):
-            self._agree(effect.negotiated)
-        elif isinstance(effect, SendLast):
-            self._outbound.clear()
-            self._outbound.put(effect.pdu)
-            self._end()
         elif effect is Signal.CLOSE:
             self._outbound.clear()
             self._end()

@@ -24,6 +24,8 @@ LARGE: Final = 256 * 1024
 _PDU: Final = struct.Struct(">BxI")
 _PDV: Final = struct.Struct(">IBB")
 _BOTH: Final = struct.Struct(">BxIIBB")
+_NO_BLOCK: Final = bytearray()
+_NO_VIEW: Final = memoryview(_NO_BLOCK)  # which also keeps it from growing
 
 
 class Path(NamedTuple):
@@ -59,8 +61,8 @@ class Inbound:
 
     def __init__(self, small: int = SMALL) -> None:
         self._small = small
-        self._block = bytearray()
-        self._view = memoryview(self._block)
+        self._block = _NO_BLOCK
+        self._view = _NO_VIEW
         self._size = small  # of the next block
         self._largest = small
         self._need = 0  # bytes of the PDU being gathered, header included
@@ -97,13 +99,19 @@ class Inbound:
 
     def shrink(self) -> None:
         """Give the block back, but for bytes not understood yet."""
-        kept = bytes(self._view[self.start : self.stop])
         self._size = self._small
-        self._replace(len(kept), kept)
+        if self.start != self.stop:
+            kept = bytes(self._view[self.start : self.stop])
+            self._replace(len(kept), kept)
+        else:
+            self.offset += self.start
+            self._block, self._view = _NO_BLOCK, _NO_VIEW
+            self.start = self.stop = 0
 
     def _replace(self, size: int, kept: bytes | memoryview) -> None:
         block = bytearray(size)
-        block[: len(kept)] = kept
+        if kept:
+            block[: len(kept)] = kept
         self.offset += self.start
         self._block, self._view = block, memoryview(block)
         self.start, self.stop = 0, len(kept)
@@ -115,13 +123,13 @@ class Inbound:
         if self._need > size and residue >= size:  # gathering, and all that there is room for has arrived
             self._size = size = min(2 * residue, self._need)
         if size != len(self._block) and residue <= size:
-            self._replace(size, self._view[self.start : self.stop])
+            self._replace(size, self._view[self.start : self.stop] if residue else _NO_VIEW)
         elif self.start:
             if residue:
                 self._view[:residue] = bytes(self._view[self.start : self.stop])
             self.offset += self.start
             self.start, self.stop = 0, residue
-        return self._view[self.stop :]
+        return self._view[self.stop :] if self.stop else self._view
 
     def arrived(self, count: int) -> memoryview:
         """So many bytes of what was lent, which `received` is told of next."""
