@@ -3,12 +3,13 @@
 A `FileSource` reads one block at the head when it is made and closes the descriptor at once; later values re-open the
 path, and the file has to be the one that was opened: device, inode, size and modification time are compared *after* the
 bytes were read, so bytes of another file never come out. It promises `SourceChanged` for a file that was truncated,
-rewritten, replaced or deleted, and no memory mapping. A change that keeps the size, within the resolution of the file
-system's time stamps, is not seen.
+rewritten, replaced or deleted, and no memory mapping but where `FileSource.map` is asked for one. A change that keeps
+the size, within the resolution of the file system's time stamps, is not seen.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -186,6 +187,31 @@ class FileSource:
             yield _OpenFile(self, descriptor)
         finally:
             os.close(descriptor)
+
+    def map(self, offset: int, length: int) -> memoryview | None:
+        """The bytes as a read-only window on the file, which lives as long as views of it; None where none can be had.
+
+        `SourceChanged` as with `view`. A file that is cut short while it is mapped kills the process that touches the
+        bytes beyond its end (SIGBUS): whoever shares files with programs that rewrite them in place takes `view`.
+        """
+        _check_range(self, offset, length)
+        if not length:
+            return memoryview(b"")  # a mapping of no bytes would be one of the whole file
+        start = offset - offset % mmap.ALLOCATIONGRANULARITY
+        try:
+            descriptor = os.open(self.path, _OPEN_FLAGS)
+        except _GONE as error:
+            raise self._changed(offset) from error
+        try:
+            try:
+                window = mmap.mmap(descriptor, offset + length - start, access=mmap.ACCESS_READ, offset=start)
+            except (OSError, ValueError):  # a file system without mappings, or a file that is shorter now
+                window = None
+            if _identity(descriptor) != self._identity:
+                raise self._changed(offset)
+        finally:
+            os.close(descriptor)
+        return memoryview(window)[offset - start :] if window is not None else None
 
     def close(self) -> None:
         """Give back the head; later views read the file again."""

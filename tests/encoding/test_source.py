@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import pickle
 import resource
@@ -159,6 +160,43 @@ def test_a_changed_file_is_told_and_never_read(tmp_path: Path, change: Callable[
         with pytest.raises(SourceChanged, match=r"object\.dcm was truncated"):
             source.view(offset, 4)
     assert source.view(0, 4) == DATA[:4]  # what was read stays
+    assert descriptors() == before
+
+
+def test_a_window_on_a_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FileSource(path)
+    before = descriptors()
+    for offset, length in ((0, 10), (5000, 1), (4096, 4096), (70_001, len(DATA) - 70_001)):
+        window = source.map(offset, length)
+        assert window is not None
+        assert window.readonly
+        assert window == DATA[offset : offset + length]
+        del window
+    assert descriptors() == before
+    nothing = source.map(0, 0)
+    assert nothing is not None
+    assert not len(nothing)
+    with pytest.raises(EncodingError, match="ends at byte"):
+        source.map(10, len(DATA))
+
+    def unmapped(*_: object, **__: object) -> None:
+        raise OSError("no such device")
+
+    monkeypatch.setattr(mmap, "mmap", unmapped)
+    assert source.map(0, 10) is None
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_not_mapped(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "object.dcm"
+    path.write_bytes(DATA)
+    source = FileSource(path)
+    before = descriptors()
+    change(path)
+    with pytest.raises(SourceChanged, match=r"object\.dcm was truncated"):
+        source.map(HEAD_LENGTH, 4)
     assert descriptors() == before
 
 
