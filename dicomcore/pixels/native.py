@@ -20,7 +20,7 @@ from dicomcore.vocab.syntaxes import transfer_syntax
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
 
-__all__ = ["decode_native", "pixel_array"]
+__all__ = ["clear_unused_bits", "decode_frame", "decode_native", "pixel_array", "to_rgb"]
 
 Array = NDArray[Any]
 Buffer = bytes | bytearray | memoryview
@@ -55,10 +55,33 @@ def decode_native(view: Buffer, model: ImageModel, *, big_endian: bool = False, 
     array = np.empty(model.shape, stored.dtype)
     _arrange(stored, array, model)
     if model.bits_stored < model.bits_allocated:
-        _clear_unused_bits(array, model)
+        clear_unused_bits(array, model)
     if model.photometric in ("YBR_FULL", "YBR_FULL_422") and model.samples == 3:
-        _to_rgb(array, model)
+        to_rgb(array, model)
     return array
+
+
+def decode_frame(
+    view: Buffer, model: ImageModel, out: Array, *, bit: int = 0, big_endian: bool = False, words: bool = False
+) -> str:
+    """One native frame into ``out`` (``model.frame_shape``, ``model.dtype``): the photometric interpretation it has.
+
+    ``view`` begins ``bit`` bits before the frame: 0 to 7, or 15 in ``words`` that are 16 bits wide, and ends with the
+    byte or word that ends it. Unused bits are cleared, chrominance is spread; the colours stay.
+    """
+    model = model.but(frames=1)
+    if big_endian and words and model.dtype.itemsize != 2:
+        view = memoryview(np.frombuffer(view, "<u2", len(view) // 2).byteswap().view(np.uint8))
+        big_endian = words = False
+    view = memoryview(view)[bit // 8 :]
+    if model.bits_allocated == 1:
+        stored = np.unpackbits(np.frombuffer(view, np.uint8), bitorder="little")[bit % 8 :][: model.frame_values]
+    else:
+        stored = _values(view, model, big_endian, words)
+    _arrange(stored, out, model)
+    if model.bits_stored < model.bits_allocated:
+        clear_unused_bits(out, model)
+    return "YBR_FULL" if model.subsampled else model.photometric
 
 
 def _values(view: Buffer, model: ImageModel, big_endian: bool, words: bool) -> Array:
@@ -93,7 +116,7 @@ def _arrange(stored: Array, out: Array, model: ImageModel) -> None:
         out.reshape(-1)[...] = stored
 
 
-def _clear_unused_bits(array: Array, model: ImageModel) -> None:
+def clear_unused_bits(array: Array, model: ImageModel) -> None:
     """Bits above Bits Stored may hold anything, overlays for one (PS3.5 8.1.1): zero them, or repeat the sign."""
     if model.kind == "u":
         array &= array.dtype.type((1 << model.bits_stored) - 1)
@@ -103,7 +126,7 @@ def _clear_unused_bits(array: Array, model: ImageModel) -> None:
     np.right_shift(array, shift, out=array)
 
 
-def _to_rgb(array: Array, model: ImageModel) -> None:
+def to_rgb(array: Array, model: ImageModel) -> None:
     """YCbCr of full range into RGB, in place, a frame at a time (PS3.3 C.7.6.3.1.2 inverted)."""
     if array.dtype != np.uint8:
         raise PixelError(
@@ -111,7 +134,7 @@ def _to_rgb(array: Array, model: ImageModel) -> None:
             path=model.path,
             clause="PS3.3 C.7.6.3.1.2",
         )
-    for frame in array.reshape(model.frames, -1, 3):
+    for frame in array.reshape(-1, model.rows * model.columns, 3):
         luma = frame[:, 0].astype(np.float32)
         blue = frame[:, 1].astype(np.float32) - 128
         red = frame[:, 2].astype(np.float32) - 128
