@@ -71,7 +71,7 @@ def decode_frame(
     """
     model = model.but(frames=1)
     if big_endian and words and model.dtype.itemsize != 2:
-        view = memoryview(np.frombuffer(view, "<u2", len(view) // 2).byteswap().view(np.uint8))
+        view = np.frombuffer(view, "<u2", len(view) // 2).byteswap().view(np.uint8).data
         big_endian = words = False
     view = memoryview(view)[bit // 8 :]
     if model.bits_allocated == 1:
