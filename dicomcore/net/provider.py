@@ -145,6 +145,11 @@ class ServedConnection(Connection):
             super().end(reason)
 
     @property
+    def securing(self) -> bool:
+        """TLS is still being agreed."""
+        return self._tls is not None and not self._tls.open and self._tls.failure is None
+
+    @property
     def finished(self) -> bool:
         """All is said; the socket is to be closed."""
         return self.core.close_transport and (self._deaf or self.outbox.empty)

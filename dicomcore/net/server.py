@@ -30,6 +30,7 @@ from dicomcore.net.budget import Budget
 from dicomcore.net.door import Door
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.handshakes import Handshakes
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
@@ -110,6 +111,9 @@ class Server:
             self._admission = self._door.admission
             self._pool = WorkerPool(self._labour, workers, "dicomcore-worker", facilities)
             undo.callback(self._pool.close, 1.0)
+            self._handshakes = None if security is None else Handshakes(facilities, self._return)
+            if self._handshakes is not None:
+                undo.callback(self._handshakes.close, 1.0)
             memory = self._budget
             self._watch = ServerWatch(on_event, self._pool.submit, memory=lambda: (memory.used, memory.peak))
             self._poller = open_poller(facilities)
@@ -151,7 +155,8 @@ class Server:
         if threading.current_thread() is self._thread or self._pool.is_mine():
             return  # called by a provider: it is one of those that are waited for
         self._closed.wait(grace + 2.0)
-        if self._pool.close(1.0) and self._pollers:
+        ended = self._handshakes is None or self._handshakes.close(1.0)
+        if self._pool.close(1.0) and ended and self._pollers:
             self._pollers.pop().close()
         self._watch.finish()
 
@@ -215,7 +220,7 @@ class Server:
         try:
             tune(sock)
             if self._security is not None:
-                wire = TLSSocket(sock, self._security, server_side=True, peer=peer)
+                wire = TLSSocket(sock, self._security, server_side=True)
         except OSError:
             sock.close()
             self._admission.leave(peer[0], associated=False)
@@ -239,7 +244,10 @@ class Server:
         self._connections[connection.fd] = connection
         core.tick(monotonic())
         core.connected()
-        self._guarded(self._attend, connection)  # the request is often here already
+        if connection.securing:
+            self._settle(connection)
+        else:
+            self._guarded(self._attend, connection)  # the request is often here already
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
         """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
@@ -301,6 +309,9 @@ class Server:
             if connection.parting:
                 connection.drain()
                 self._settle(connection)
+                return
+            if connection.securing and self._handshakes is not None:
+                self._handshakes.go_on(connection)
                 return
             now = monotonic()
             connection.waited(now)
@@ -496,6 +507,10 @@ class Server:
                 if connection.deadline >= connection.timer_at:
                     connection.watch()
                     return
+        self._return(connection)
+
+    def _return(self, connection: ServedConnection) -> None:
+        with connection.lock:
             connection.lent = False
         self._post(lambda: self._guarded(self._returned, connection))
         if self._closed.is_set():

@@ -4,14 +4,13 @@ OpenSSL works in memory here, and several records at a time pass between it and 
 system calls for each record that it reads, and one for each that it writes.
 
 It never blocks: what TLS cannot go on with is a BlockingIOError, and `TLSSocket.needs` says what to wait for, since a
-write may have to read first and a read to write. The handshake is part of the first reads, so that a peer that stalls
-it costs a descriptor and a timer. A connection that ends is a lost connection, with close_notify or without: only a
-release ends an association in good order.
+write may have to read first and a read to write. The handshake goes on whenever something has arrived, by `handshake`
+or by the first reads, so that a peer that stalls it costs a descriptor and a timer. A connection that ends is a lost
+connection, with close_notify or without: only a release ends an association in good order.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from contextlib import suppress
@@ -21,14 +20,11 @@ from typing import Any, TypeAlias
 from dicomcore.errors import DicomError, PeerTimeout
 from dicomcore.net.poller import Facilities, Waiter
 from dicomcore.net.tls import SecuritySettings, why_no_tls
-from dicomcore.net.watch import Log
 
-__all__ = ["RECORD", "TLSSocket", "Wire", "secure"]
-
-log = Log("net")
+__all__ = ["DEPARTURES", "RECORD", "TLSSocket", "Wire", "secure"]
 
 RECORD = 16 * 1024  # bytes in a TLS record (RFC 8446 5.1)
-DEPARTURES = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
+DEPARTURES = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)  # the peer just left
 BATCH = 64 * 1024  # bytes that pass between the socket and OpenSSL at a time
 EMPTY = memoryview(b"")
 CRUMB = 1024  # bytes for which no read is worth while
@@ -40,7 +36,7 @@ class TLSSocket:
     The first reads and writes do the handshake as far as it goes. Not thread-safe.
     """
 
-    def __init__(self, sock: socket.socket, settings: SecuritySettings, *, server_side: bool, peer: Any = "") -> None:
+    def __init__(self, sock: socket.socket, settings: SecuritySettings, *, server_side: bool) -> None:
         """Takes the socket over, which is closed by this on failure. OSError when the connection is gone."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         try:
@@ -57,8 +53,6 @@ class TLSSocket:
                 raise OSError(f"no server name {settings.server_name!r}: {error}") from error
             raise
         self._sock = sock
-        self._peer = peer
-        self._server_side = server_side
         self.open = False  # the handshake is done
         self.short = True  # the last read took all that had arrived
         self.failure: OSError | None = None  # what ended TLS
@@ -94,9 +88,9 @@ class TLSSocket:
     @property
     def pending(self) -> bool:
         """There is something to read of which the system knows no more."""
-        return self._ended or (
-            self.open and not self._crammed and (self._incoming.pending > 0 or self._tls.pending() > 0)
-        )
+        if self._ended or self.failure is not None:
+            return True
+        return self.open and not self._crammed and (self._incoming.pending > 0 or self._tls.pending() > 0)
 
     @property
     def _crammed(self) -> bool:
@@ -112,6 +106,8 @@ class TLSSocket:
 
     def handshake(self) -> None:
         """Go on with the handshake; BlockingIOError when that has to wait, another OSError when it failed."""
+        if self.failure is not None:
+            raise self.failure
         try:
             while True:
                 try:
@@ -163,10 +159,6 @@ class TLSSocket:
     def _fail(self, error: OSError) -> None:
         if self.failure is None:
             self.failure = error
-            if self._server_side and not self.open:
-                # A health check, which connects and closes, is nothing to talk about.
-                quiet = isinstance(error, DEPARTURES)
-                log.log(logging.DEBUG if quiet else logging.INFO, "%s", why_no_tls(error, str(self._peer)))
 
     def recv_into(self, view: memoryview) -> int:
         """Fill as much as has arrived. 0: the peer closed. BlockingIOError when there is nothing now."""
