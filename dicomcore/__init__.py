@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .net.metrics import Metrics, prometheus_text
     from .net.store import store
     from .net.tls import TLS, client_context, server_context
+    from .pixels.codec import CODECS, Codec
+    from .pixels.frames import FrameSource, frames
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
     from .ul.pdu import RoleSelection, UserIdentity
@@ -52,17 +54,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AE",
+    "CODECS",
     "TLS",
     "UID",
     "Accept",
     "AssociationAborted",
     "AssociationRejected",
+    "Codec",
     "Dataset",
     "DicomError",
     "Element",
     "EncodingError",
     "FileHeader",
     "FileSet",
+    "FrameSource",
     "Issue",
     "LimitExceeded",
     "Limits",
@@ -86,6 +91,7 @@ __all__ = [
     "dcmread",
     "dcmwrite",
     "diff",
+    "frames",
     "new_uid",
     "prometheus_text",
     "read_header",
@@ -100,12 +106,15 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Accept": "dicomcore.ul.primitives",
         "AssociationAborted": "dicomcore.errors",
         "AssociationRejected": "dicomcore.errors",
+        "CODECS": "dicomcore.pixels.codec",
+        "Codec": "dicomcore.pixels.codec",
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
         "Element": "dicomcore.data.element",
         "EncodingError": "dicomcore.errors",
         "FileHeader": "dicomcore.data.part10",
         "FileSet": "dicomcore.data.fileset",
+        "FrameSource": "dicomcore.pixels.frames",
         "Issue": "dicomcore.errors",
         "LimitExceeded": "dicomcore.errors",
         "Limits": "dicomcore.limits",
@@ -130,6 +139,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "dcmread": "dicomcore.data.files",
         "dcmwrite": "dicomcore.data.files",
         "diff": "dicomcore.data.paths",
+        "frames": "dicomcore.pixels.frames",
         "new_uid": "dicomcore.vocab.uids",
         "prometheus_text": "dicomcore.net.metrics",
         "read_header": "dicomcore.data.part10",

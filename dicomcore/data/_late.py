@@ -29,7 +29,7 @@ LATE: Mapping[str, str] = MappingProxyType(
         "freeze": "dicomcore.data.files:freeze",
         "iter_bytes": "dicomcore.data.writer:iter_bytes",
         "save_as": "dicomcore.data.files:save_as",
-        "pixel_array": "dicomcore.pixels.native:pixel_array",
+        "pixel_array": "dicomcore.pixels.array:pixel_array",
         "from_xml": "dicomcore.data.xml:from_xml",
         "restore": "dicomcore.data.files:restore",
         "to_json": "dicomcore.data.json:to_json",

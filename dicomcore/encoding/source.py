@@ -213,6 +213,15 @@ class FileSource:
             os.close(descriptor)
         return memoryview(window)[offset - start :] if window is not None else None
 
+    def check(self, offset: int = 0) -> None:
+        """`SourceChanged`, for bytes at ``offset``, unless the path still leads to the file that was opened."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise self._changed(offset) from error
+        if (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != self._identity:
+            raise self._changed(offset)
+
     def close(self) -> None:
         """Give back the head; later views read the file again."""
         self._head = memoryview(b"")

@@ -91,13 +91,16 @@ class CodecRow:
         return self._ready(self.can_encode, "encoded", path)
 
     def _ready(self, can: bool, done: str, path: str) -> Codec:
-        codec = self.codec if can else None
+        reason = self.reason
+        try:
+            codec = self.codec if can else None
+        except ImportError as error:
+            codec, reason = None, str(error)
         if codec is None:
             raise PixelError(
-                f"frames in {self.syntax} ({self.uid}) cannot be {done}: {self.reason}",
+                f"frames in {self.syntax} ({self.uid}) cannot be {done}: {reason}",
                 path=path or None,
                 clause="PS3.5 8.2",
-                hint="the encoded frames can be had as they are: frames(ds).encoded(i), frames(ds).stream()",
             )
         if codec.requires and not _installed(codec.requires):
             extra = EXTRAS.get(codec.requires)

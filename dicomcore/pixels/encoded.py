@@ -1,0 +1,253 @@
+"""The encoded frames of one object, by number: where each lies and its bytes (PS3.5 8, A.4, PS3.3 C.7.6.3).
+
+Native frames lie where arithmetic says, encapsulated ones where a table over the fragments does; nothing but the bytes
+of the frame is read. Those of a file come through windows of a memory map, which move, or by reading where it cannot be
+mapped. Refuses (`PixelError`) pixels that are not in the form that the transfer syntax says, and missing frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomcore.data.located import locate
+from dicomcore.encoding.policy import LENIENT, Policy
+from dicomcore.encoding.source import FileSource, Source
+from dicomcore.errors import Issue, PixelError
+from dicomcore.limits import Limits
+from dicomcore.pixels.codec import Buffer, CodecTable
+from dicomcore.pixels.frame_table import FrameTable, frame_table
+from dicomcore.pixels.image_model import ImageModel
+from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
+
+if TYPE_CHECKING:
+    from dicomcore.data.dataset import Dataset
+
+__all__ = ["WINDOW", "EncodedFrames", "Reader"]
+
+VIDEO = frozenset({"mpeg2", "h264", "hevc"})
+WINDOW = 8 << 20  # bytes of a file that are mapped at a time, or one frame
+
+
+class Reader:
+    """Bytes of a source. Of a mapped file they come from one window, which moves."""
+
+    __slots__ = ("_file", "_source", "_window")
+
+    def __init__(self, source: Source, mapped: bool) -> None:
+        self._source = source
+        self._file = source if mapped and isinstance(source, FileSource) else None
+        self._window = (0, 0, memoryview(b""))
+
+    def view(self, offset: int, length: int) -> memoryview:
+        file = self._file
+        if file is None or offset + length <= len(file.head):
+            return self._source.view(offset, length)
+        start, stop, window = self._window
+        if offset < start or offset + length > stop:
+            self._window = (0, 0, memoryview(b""))  # the old one goes before the new one comes
+            size = max(length, min(WINDOW, file.size - offset))
+            mapping = file.map(offset, size)
+            if mapping is None:
+                self._file = None
+                return self._source.view(offset, length)
+            start, window = offset, mapping
+            self._window = (offset, offset + size, mapping)
+        else:
+            file.check(offset)
+        return window[offset - start : offset - start + length]
+
+
+class EncodedFrames:
+    """Of one object; any number of `FrameSource`s share it."""
+
+    def __init__(self, ds: Dataset, codecs: CodecTable, limits: Limits, policy: Policy | None, mapped: bool) -> None:
+        origin = ds._origin
+        self.dataset = ds
+        self.limits = limits
+        self.policy = policy or (origin.file.policy if origin is not None else LENIENT)
+        self.issues: list[Issue] = []
+        self._lock = Lock()
+        syntax = transfer_syntax(ds.transfer_syntax)
+        if not syntax.encapsulated and not codecs.row(syntax.uid).can_decode:
+            codecs.row(syntax.uid).decoder()  # says why
+        header = ImageModel.from_dataset(ds)
+        faults: list[Issue] = []
+        located = locate(ds, header.keyword, faults, encapsulated=True)
+        assert located is not None  # the model has found it
+        for fault in faults:
+            self.accept(fault)
+        self.located = located
+        self.syntax = self._effective(syntax, transfer_syntax(ds._read_syntax()), header)
+        self.path = header.path
+        self.row = codecs.row(self.syntax.uid)
+        self.is_native = not self.syntax.encapsulated or located.fragments is None
+        self.big_endian = ds.is_big_endian
+        self.words = self.big_endian and ds[header.keyword].VR == "OW"
+        self.mapped = mapped
+        self.reader = self.new_reader()
+        self.table: FrameTable | None = None
+        self.header = self._native(header) if self.is_native else self._encapsulated(header)
+
+    def _effective(self, syntax: TransferSyntax, read: TransferSyntax, header: ImageModel) -> TransferSyntax:
+        """The syntax that the bytes are in: the one that is said, unless the bytes fit only the one that was read."""
+        located = self.located
+        if located.fragments is not None and syntax.encapsulated:
+            return syntax
+        if located.fragments is None or not located.is_marked:
+            if not syntax.encapsulated:
+                return syntax
+            if not read.encapsulated:
+                return read
+            if 0 <= located.length - header.stored_length <= 1:
+                self.accept(
+                    Issue(f"pixel data in {syntax} without fragments; read as native", located.offset, header.path)
+                )
+                return syntax
+            what, hint = "are not in fragments, as", "the transfer syntax or the pixel data is wrong"
+        else:
+            if read.encapsulated:
+                return read
+            what, hint = "are encapsulated in fragments, other than", "the transfer syntax is wrong"
+        raise PixelError(
+            f"the pixels {what} {syntax} says", offset=located.offset, path=header.path, clause="PS3.5 A.4", hint=hint
+        )
+
+    def _native(self, header: ImageModel) -> ImageModel:
+        length = self.located.length
+        if length < header.stored_length:
+            return header  # complete frames are there to be read
+        model = header.check_length(length)
+        if model.frames != header.frames:
+            self.accept(
+                Issue(
+                    f"pixel data for {model.frames} frames, and Number of Frames says {header.frames}",
+                    self.located.offset,
+                    self.path,
+                    "PS3.3 C.7.6.6",
+                )
+            )
+        elif length > header.stored_length + 1:
+            self.accept(
+                Issue(
+                    f"{length - header.stored_length} bytes beyond the last frame",
+                    self.located.offset,
+                    self.path,
+                    "PS3.5 8.1.1",
+                )
+            )
+        return model
+
+    def _encapsulated(self, header: ImageModel) -> ImageModel:
+        header.but(frames=1).check_limits(self.limits)
+        located, ds = self.located, self.dataset
+        assert located.fragments is not None
+        if self.is_video:
+            count = len(located.fragments)
+            self.table = FrameTable(located.fragments, np.array([0, count], np.int64), "one stream")
+            return header
+        extended = None
+        if "ExtendedOffsetTable" in ds and "ExtendedOffsetTableLengths" in ds:
+            extended = ds.view("ExtendedOffsetTable"), ds.view("ExtendedOffsetTableLengths")
+        stated = bool(ds.get("NumberOfFrames"))
+        self.table = frame_table(
+            located.fragments,
+            located.source,
+            header.frames,
+            self.accept,
+            codec=self.syntax.codec,
+            extended=extended,
+            stated=stated,
+        )
+        return header.but(frames=max(header.frames, len(self.table)))
+
+    @property
+    def is_video(self) -> bool:
+        return self.syntax.codec in VIDEO
+
+    def new_reader(self) -> Reader:
+        return Reader(self.located.source, self.mapped)
+
+    def accept(self, issue: Issue) -> None:
+        with self._lock:
+            if issue not in self.issues:
+                self.policy.accept(issue, self.issues, error=PixelError)
+
+    def reporter(self, i: int) -> Callable[[str, str], None]:
+        def report(message: str, clause: str) -> None:
+            self.accept(Issue(f"frame {i}: {message}", self.offset(i), self.path, clause))
+
+        return report
+
+    # -- where frames lie -------------------------------------------------------------------------------------------
+
+    def offset(self, i: int) -> int | None:
+        """Of the first byte of frame ``i``, as far as there is one."""
+        if self.table is None:
+            return self.located.offset + i * self.header.frame_bits // 8
+        return self.table.offset(i) if i < len(self.table) else None
+
+    @property
+    def complete(self) -> int:
+        """How many frames are there, from the first on."""
+        if self.table is None:
+            return min(self.header.frames, self.located.length * 8 // self.header.frame_bits)
+        return len(self.table)
+
+    def missing(self, i: int) -> PixelError:
+        where = self.located
+        if self.table is None:
+            need = self.header.stored_length
+            what = f"{where.length} bytes of pixel data where {self.header.frames} frames need {need}"
+        else:
+            what = f"{len(where.fragments or ())} fragments have {len(self.table)} of {self.header.frames} frames"
+        return PixelError(
+            f"frame {i} is missing: {what}",
+            offset=where.offset + where.length,
+            path=self.path,
+            clause="PS3.3 C.7.6.3",
+            hint="the object is cut short, or its Image Pixel attributes or its transfer syntax are wrong",
+        )
+
+    def native(self, i: int, reader: Reader) -> tuple[memoryview, int]:
+        """The bytes (or words) that hold frame ``i``, and the number of bits in them before it."""
+        bits = self.header.frame_bits
+        unit = 16 if self.words else 8
+        start, stop = i * bits, (i + 1) * bits
+        first, last = start // unit * unit // 8, -(-stop // unit) * unit // 8
+        if last > self.located.length:
+            if stop <= self.located.length * 8:  # the padding byte of an odd length is missing
+                raise PixelError(
+                    f"frame {i}: {self.located.length} bytes are no whole number of 16-bit words",
+                    offset=self.offset(i),
+                    path=self.path,
+                    clause="PS3.5 6.2",
+                )
+            raise self.missing(i)
+        return reader.view(self.located.offset + first, last - first), start - first * 8
+
+    def encoded(self, i: int, reader: Reader) -> Buffer:
+        if self.table is None:
+            view, bit = self.native(i, reader)
+            if not bit and not self.header.frame_bits % 8:
+                return view
+            if bit % 8 == 0:
+                return view[bit // 8 :] if not self.words else bytes(view)
+            bits = np.unpackbits(np.frombuffer(view, np.uint8), bitorder="little")[bit:][: self.header.frame_bits]
+            return np.packbits(bits, bitorder="little").tobytes()
+        if self.is_video:
+            raise PixelError(
+                f"{self.syntax} has no frames that can be told apart without decoding: {self.row.reason}",
+                offset=self.located.offset,
+                path=self.path,
+                clause="PS3.5 8.2",
+            )
+        if i >= len(self.table):
+            raise self.missing(i)
+        spans = self.table.spans(i)
+        if len(spans) == 1:
+            return reader.view(*spans[0])
+        return b"".join([reader.view(*span) for span in spans])

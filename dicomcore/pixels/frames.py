@@ -1,0 +1,334 @@
+"""Any frame of an object, decoded, in every transfer syntax that has a codec (PS3.3 C.7.6.3, PS3.5 8, A.4).
+
+`frames` answers a `FrameSource`: a sequence of read-only arrays. Where a frame lies is arithmetic, or a table over the
+fragments; nothing before it is read. A native frame whose bytes are its pixels is a view of the source, which it keeps
+alive; every other is decoded. Memory is one encoded and one decoded frame. Safe to use from several threads at once.
+Refuses with `PixelError`, which names the frame and its offset: what is missing, what cannot be decoded and why; with
+`LimitExceeded`: arrays over ``limits.inflated_length``, before they are made.
+
+Files are read through windows of a memory map unless ``mapped=False``: a file that another program cuts short in that
+moment kills the process (see `FileSource.map`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+
+from dicomcore.encoding.policy import Policy
+from dicomcore.errors import DicomError, Issue, LimitExceeded, PixelError
+from dicomcore.limits import DEFAULT_LIMITS, Limits
+from dicomcore.pixels.codec import CODECS, Array, Buffer, Codec, CodecTable
+from dicomcore.pixels.encoded import WINDOW, EncodedFrames, Reader
+from dicomcore.pixels.frame_table import FrameTable
+from dicomcore.pixels.image_model import ImageModel
+from dicomcore.pixels.native import clear_unused_bits, decode_frame, to_rgb
+from dicomcore.pixels.parallel import run
+from dicomcore.vocab.syntaxes import TransferSyntax
+
+if TYPE_CHECKING:
+    from dicomcore.data.dataset import Dataset
+
+__all__ = ["FrameSource", "frames"]
+
+Colour = Literal["rgb", "stored"]
+
+_LITTLE = sys.byteorder == "little"
+_TURN = 256 << 10  # bytes of decoded pixels that a worker takes at a time
+
+
+def frames(
+    ds: Dataset,
+    *,
+    codecs: CodecTable = CODECS,
+    colour: Colour = "rgb",
+    limits: Limits = DEFAULT_LIMITS,
+    policy: Policy | None = None,
+    mapped: bool = True,
+) -> FrameSource:
+    """The frames of ``ds``: ``[i]``, slices, ``encoded(i)``, ``copy(i)``, ``decode_many()``.
+
+    ``colour="rgb"`` makes RGB of YBR_FULL and YBR_FULL_422; "stored" leaves colours as they are encoded. Indices into a
+    palette stay indices. ``policy`` is that of reading ``ds`` unless it is given; a strict one raises what becomes an
+    Issue otherwise.
+    """
+    if colour not in ("rgb", "stored"):
+        raise ValueError(f"colour is {colour!r}, neither 'rgb' nor 'stored'")
+    pixels = _Pixels(ds, codecs, limits, policy, mapped, colour)
+    return FrameSource(pixels, range(pixels.header.frames))
+
+
+class _Pixels(EncodedFrames):
+    """The encoded frames, and how they are decoded: what all windows on one object's frames share."""
+
+    def __init__(
+        self,
+        ds: Dataset,
+        codecs: CodecTable,
+        limits: Limits,
+        policy: Policy | None,
+        mapped: bool,
+        colour: Colour,
+    ) -> None:
+        super().__init__(ds, codecs, limits, policy, mapped)
+        self.colour = colour
+        self.photometric = ""  # of what was decoded last
+        self._codec: Codec | None = None
+        self._model: ImageModel | None = None
+
+    @property
+    def model(self) -> ImageModel:
+        """The description of decoded frames: where the code stream knows better than the attributes, what it says."""
+        if self._model is None:
+            self._model = self._inspected()
+        return self._model
+
+    def _inspected(self) -> ImageModel:
+        try:
+            codec = self.decoder()
+        except PixelError:
+            return self.header
+        if codec is None or codec.inspect is None:
+            return self.header
+        try:
+            model = codec.inspect(self.encoded(0, self.reader), self.header, self.reporter(0))
+        except PixelError:
+            if not self.policy.lenient:
+                raise
+            return self.header  # whoever decodes the frame will be told
+        model.but(frames=1).check_limits(self.limits)
+        return model
+
+    def decoder(self) -> Codec | None:
+        """What decodes the frames; None for native ones. PixelError when nothing does."""
+        if self._codec is None and not self.is_native:
+            self._codec = self.row.decoder(self.path)
+        return self._codec
+
+    def new_array(self, count: int | None = None) -> Array:
+        """Room for one frame, or ``count`` of them; LimitExceeded first. What is native bounds itself."""
+        model = self.model
+        length = model.frame_values * model.dtype.itemsize * (1 if count is None else count)
+        if not self.is_native and length > self.limits.inflated_length:
+            raise LimitExceeded(
+                f"{length} bytes of decoded pixels, over the limit of {self.limits.inflated_length}",
+                path=self.path,
+                clause="PS3.3 C.7.6.3",
+                hint="raise Limits.inflated_length, or decode fewer frames at a time",
+            )
+        return np.empty(model.frame_shape if count is None else (count, *model.frame_shape), model.dtype)
+
+    def decode(self, i: int, reader: Reader, out: Array | None = None) -> Array:
+        """Frame ``i`` in ``out``, or in a new array."""
+        codec = self.decoder()
+        try:
+            if codec is None:
+                view, bit = self.native(i, reader)
+                out = self.new_array() if out is None else out
+                photometric = decode_frame(
+                    view, self.header, out, bit=bit, big_endian=self.big_endian, words=self.words
+                )
+            else:
+                data = self.encoded(i, reader)
+                if not len(data):
+                    raise PixelError("it has no bytes", clause="PS3.5 A.4")
+                model = self.model
+                out = self.new_array() if out is None else out
+                assert codec.decode is not None
+                photometric = codec.decode(data, model, out, self.reporter(i))
+                if model.bits_stored < model.bits_allocated and model.kind != "f":
+                    clear_unused_bits(out, model)
+            if self.colour == "rgb" and photometric in ("YBR_FULL", "YBR_FULL_422") and self.header.samples == 3:
+                to_rgb(out, self.model)
+                photometric = "RGB"
+        except (DicomError, MemoryError) as error:
+            if isinstance(error, PixelError):
+                self._name(error, i)
+            raise
+        except Exception as error:  # whatever a codec's library raises on a broken stream
+            broken = PixelError(f"{codec.name if codec else 'native'}: {error or type(error).__name__}")
+            self._name(broken, i)
+            raise broken from error
+        self.photometric = photometric
+        return out
+
+    def _name(self, error: PixelError, i: int) -> None:
+        """Give the error the frame's number and place."""
+        if not error.message.startswith("frame "):
+            inside = error.offset if self.table is not None and len(self.table.spans(i)) == 1 else None
+            start = self.offset(i)
+            error.offset = start + (inside or 0) if start is not None else None
+            error.message = f"frame {i}: {error.message}"
+        error.path = error.path or self.path
+
+    def try_view(self, i: int, reader: Reader) -> Array | None:
+        """Frame ``i`` as a view of the source, where its bytes are its pixels."""
+        model = self.header
+        bits = model.bits_allocated
+        is_plain = bits >= 8 and not model.subsampled and not model.planar
+        in_order = bits == 8 or self.big_endian != _LITTLE
+        if not self.is_native or not is_plain or not in_order or (self.words and bits != 16):
+            return None
+        if self.colour == "rgb" and model.photometric == "YBR_FULL" and model.samples == 3:
+            return None
+        view, _ = self.native(i, reader)
+        array = np.frombuffer(view, model.dtype).reshape(model.frame_shape)
+        return array if _is_clean(array, model) else None
+
+
+def _is_clean(array: Array, model: ImageModel) -> bool:
+    """Whether the bits above Bits Stored hold nothing, or the sign."""
+    if model.bits_stored == model.bits_allocated or model.kind == "f":
+        return True
+    if model.kind == "u":
+        return int(array.max()) >> model.bits_stored == 0
+    edge = 1 << (model.bits_stored - 1)
+    return int(array.max()) < edge and int(array.min()) >= -edge
+
+
+class FrameSource(Sequence[Array]):
+    """Frames of one object. ``[i]`` is read-only, (rows, columns[, samples]); ``[a:b]`` is a `FrameSource` of those."""
+
+    __slots__ = ("_indices", "_pixels")
+
+    def __init__(self, pixels: _Pixels, indices: range) -> None:
+        self._pixels = pixels
+        self._indices = indices
+
+    @property
+    def model(self) -> ImageModel:
+        """What one decoded frame is like; the first code stream is asked where it knows better than the attributes."""
+        return self._pixels.model.but(frames=len(self))
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the frames are those of."""
+        return self._pixels.dataset
+
+    @property
+    def issues(self) -> list[Issue]:
+        """What was wrong and yet read, with the frames decoded so far."""
+        return self._pixels.issues
+
+    @property
+    def table(self) -> FrameTable | None:
+        """Where encoded frames lie; None for native pixel data, where arithmetic tells."""
+        return self._pixels.table
+
+    @property
+    def transfer_syntax(self) -> TransferSyntax:
+        """What the frames are encoded in."""
+        return self._pixels.syntax
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether the pixels are stored in the other byte order than this machine's; what comes out never is."""
+        pixels = self._pixels
+        size = pixels.header.dtype.itemsize
+        in_file = pixels.big_endian and not (pixels.words and size != 2)
+        return pixels.is_native and size > 1 and in_file == _LITTLE
+
+    @property
+    def photometric(self) -> str:
+        """Photometric Interpretation of what comes out. It is known once a frame has been decoded: this decodes one."""
+        if not self._pixels.photometric:
+            self._pixels.decode(self._indices[0] if self._indices else 0, self._pixels.new_reader())
+        return self._pixels.photometric
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, i: int) -> Array: ...
+    @overload
+    def __getitem__(self, i: slice) -> FrameSource: ...
+    def __getitem__(self, i: int | slice) -> Array | FrameSource:
+        if isinstance(i, slice):
+            return FrameSource(self._pixels, self._indices[i])
+        pixels, number = self._pixels, self._number(i)
+        array = pixels.try_view(number, pixels.reader)
+        if array is None:
+            array = pixels.decode(number, pixels.reader)
+        array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[i] for i in range(len(self)))
+
+    def _number(self, i: int) -> int:
+        try:
+            return self._indices[i]
+        except IndexError:
+            raise IndexError(f"frame {i} of {len(self)}") from None
+
+    def encoded(self, i: int) -> Buffer:
+        """Frame ``i`` as it is encoded: read-only, of one fragment a view. Native: the bytes of its pixels."""
+        pixels = self._pixels
+        return pixels.encoded(self._number(i), pixels.reader)
+
+    def stream(self) -> Iterator[memoryview]:
+        """The fragments of all frames one by one: ``b"".join(frames(ds).stream())`` is a video as it was recorded."""
+        pixels = self._pixels
+        where = pixels.located
+        if where.fragments is not None:
+            for offset, length in zip(where.fragments.offsets, where.fragments.lengths, strict=True):
+                yield pixels.reader.view(int(offset), int(length))
+            return
+        for start in range(0, where.length, WINDOW):
+            yield pixels.reader.view(where.offset + start, min(WINDOW, where.length - start))
+
+    def copy(self, i: int, out: Array | None = None) -> Array:
+        """Frame ``i`` in a new array, or in ``out`` (C-contiguous, of the frame's shape and type); it is writable."""
+        pixels, number = self._pixels, self._number(i)
+        if out is not None:
+            _check_out(out, self.model.frame_shape, self.model)
+        return pixels.decode(number, pixels.reader, out)
+
+    def decode_many(
+        self, indices: Iterable[int] | None = None, out: Array | None = None, workers: int | None = None
+    ) -> Array:
+        """Those frames (all without ``indices``) as one array, (n, rows, columns[, samples]), on all usable cores.
+
+        ``out`` is filled and answered instead of a new array. The frame of the lowest place that fails raises.
+        """
+        pixels = self._pixels
+        numbers = self._indices if indices is None else [self._number(i) for i in indices]
+        count = len(numbers)
+        pixels.decoder()
+        absent = next((number for number in numbers if number >= pixels.complete), None)
+        if absent is not None:
+            raise pixels.missing(absent)
+        model = self.model
+        if out is None:
+            out = pixels.new_array(count)
+        else:
+            _check_out(out, (count, *model.frame_shape), model)
+        target = out
+
+        def start() -> Callable[[int, int], None]:
+            reader = pixels.new_reader()
+
+            def work(first: int, stop: int) -> None:
+                for place in range(first, stop):
+                    pixels.decode(numbers[place], reader, target[place])
+
+            return work
+
+        length = model.frame_values * model.dtype.itemsize
+        run(count, start, workers=workers, chunk=_TURN // length if length else 1)
+        return out
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, (len(self), *self.model.frame_shape)))
+        return f"<FrameSource of {shape} {self.model.dtype.name}, {self._pixels.syntax}>"
+
+
+def _check_out(out: Array, shape: tuple[int, ...], model: ImageModel) -> None:
+    if out.shape != shape or out.dtype != model.dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(
+            f"out has to be a writable, C-contiguous array of shape {shape} and type {model.dtype}, "
+            f"not {out.shape} and {out.dtype}"
+        )
