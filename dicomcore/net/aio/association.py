@@ -25,8 +25,8 @@ from dicomcore.errors import (
     ServiceError,
 )
 from dicomcore.limits import Limits
-from dicomcore.net.aio.connection import PARTING
 from dicomcore.net.aio.link import Asked, UserLink, step
+from dicomcore.net.aio.securing import Securing, secured
 from dicomcore.net.aio.storing import StoreMany
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
@@ -114,11 +114,18 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
         except BaseException:
             sock.close()
             raise
+        securing: Securing | None = None
+        options: dict[str, Any] = {}
+        if security is not None:
+            securing, options = secured(security, sock, limits.association_timeout)
+            options["server_hostname"] = security.server_name or ""
         try:
             async with asyncio.timeout_at(deadline):
                 try:
-                    await loop.create_connection(lambda: link, sock=sock, **_security(security, limits))
+                    await loop.create_connection(lambda: link, sock=sock, **options)
                 except BaseException as error:
+                    if securing is not None:
+                        securing.close()
                     await link.lose()
                     if not isinstance(error, OSError) or isinstance(error, TimeoutError):
                         raise
@@ -359,18 +366,6 @@ class Responses(Generic[T]):
     def __del__(self) -> None:
         if self._asked is not None and not self._link.loop.is_closed():
             self._link.workers.post(self.close)  # a collector may call from any thread
-
-
-def _security(security: SecuritySettings | None, limits: Limits) -> dict[str, Any]:
-    """What the loop wants to know of TLS."""
-    if security is None:
-        return {}
-    return {
-        "ssl": security.context,
-        "server_hostname": security.server_name or "",
-        "ssl_handshake_timeout": limits.association_timeout,
-        "ssl_shutdown_timeout": PARTING,
-    }
 
 
 async def _leave(link: UserLink, reason: DicomError) -> None:

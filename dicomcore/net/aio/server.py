@@ -22,13 +22,14 @@ from dicomcore.errors import (
 )
 from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
-from dicomcore.net.aio.connection import PARTING
 from dicomcore.net.aio.effects import close_channels, outcome
 from dicomcore.net.aio.provider import ServedLink
+from dicomcore.net.aio.securing import Securing, secured
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
 from dicomcore.net.door import HANDSHAKES, REST
 from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.handshakes import tell_failure
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import LOCAL_LIMIT, LONG_REQUESTS
@@ -271,18 +272,21 @@ class Server:
         self._start(self._open(link))
 
     async def _open(self, link: ServedLink) -> None:
-        security: dict[str, Any] = {}
+        securing: Securing | None = None
+        options: dict[str, Any] = {}
         if self._security is not None:
-            security = {
-                "ssl": self._security.context,
-                "ssl_handshake_timeout": self._limits.artim,
-                "ssl_shutdown_timeout": PARTING,
-            }
+            securing, options = secured(self._security, link.sock, self._limits.artim)
         try:
-            await self._loop.connect_accepted_socket(lambda: link, link.sock, **security)
+            await self._loop.connect_accepted_socket(lambda: link, link.sock, **options)
         except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
-            log.debug("no connection with %s: %s", link.peer, error, extra=link.watcher.extra)
-            await link.lose()
+            try:
+                if securing is not None and isinstance(error, OSError):
+                    tell_failure(error, link.watcher)
+                    await securing.part()
+            finally:
+                if securing is not None:
+                    securing.close()
+                await link.lose()
             if isinstance(error, asyncio.CancelledError):
                 raise
 
@@ -291,7 +295,9 @@ class Server:
         self._long.add(link)
         if len(self._long) > LONG_REQUESTS and link.transport is not None:
             extra = link.watcher.extra
-            log.warning("the request of %r is long, as are those of %s others", link.peer, LONG_REQUESTS, extra=extra)
+            log.warning(
+                "the request of %s is long, as are those of %s others", link.watcher.peer, LONG_REQUESTS, extra=extra
+            )
             link.transport.abort()
 
     def _forget(self, link: ServedLink) -> None:
