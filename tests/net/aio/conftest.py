@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, TypeAlias
 
 import pytest
 
-from tests.net.behaviour.drivers import descriptors, new_loop
+from tests.net.behaviour.drivers import descriptors, new_loop, sockets
 from tests.net.conftest import PATIENCE
 
 Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -28,10 +29,11 @@ def run(request: pytest.FixtureRequest) -> Run:
         loop.set_exception_handler(lambda loop, context: complaints.append(context))
 
         async def bounded() -> Any:
+            inside = sockets()
             try:
                 return await asyncio.wait_for(work, 2 * PATIENCE)
             finally:
-                await settled()
+                await settled(inside)
 
         try:
             return loop.run_until_complete(bounded())
@@ -45,12 +47,9 @@ def run(request: pytest.FixtureRequest) -> Run:
     return run
 
 
-async def settled() -> None:
-    """Every other task has ended, within a moment."""
-    for _ in range(100):
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        others = {task for task in others if "bounded" not in repr(task)}
-        if not others:
-            return
+async def settled(before: set[str]) -> None:
+    """Every other task has ended, and the transports are closed: by themselves, though not at once."""
+    deadline = monotonic() + PATIENCE
+    while (others := asyncio.all_tasks() - {asyncio.current_task()}) or sockets() - before:
+        assert monotonic() < deadline, (others, sockets() - before)
         await asyncio.sleep(0.001)
-    raise AssertionError(others)

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -56,6 +57,7 @@ class LoopDriver(Driver):
         self._loop.set_debug(True)
         self._loop.slow_callback_duration = PATIENCE
         self._loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
+        self._sockets = sockets()  # those of the loop itself are among them
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
         self._thread.start()
 
@@ -97,10 +99,13 @@ class LoopDriver(Driver):
         assert not more, more
 
     async def _left(self) -> list[Any]:
-        mine = asyncio.current_task()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        return [task for task in asyncio.all_tasks() if task is not mine]
+        """Tasks and transports that do not end by themselves."""
+        deadline = monotonic() + PATIENCE
+        while left := [*(asyncio.all_tasks() - {asyncio.current_task()}), *(sockets() - self._sockets)]:
+            if monotonic() > deadline:
+                break
+            await asyncio.sleep(0.001)
+        return left
 
 
 class LoopServer:
@@ -197,6 +202,11 @@ class LoopAssociation:
         stands: bool = self._driver.run(self._association.wait(timeout))
         return stands
 
+    def hurry(self, **limits: float) -> None:
+        """Shorten times of an association that stands."""
+        link = self._association._link
+        link.limits = self._association._limits = link.limits.but(**limits)
+
     def release(self) -> None:
         self._driver.run(self._association.release())
 
@@ -252,6 +262,10 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
         uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def sockets() -> set[str]:
+    return {what for what in descriptors().values() if what.startswith("socket:")}
 
 
 def descriptors() -> dict[str, str]:
