@@ -26,7 +26,7 @@ from dicomcore.vocab.uids import new_uid
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND = "1.2.840.10008.5.1.4.1.2.1.1"
-PATIENCE = 20.0  # seconds after which a test gives up; reached only when something is broken
+PATIENCE = 120.0  # seconds after which a test gives up; reached only when something is broken
 
 
 @pytest.fixture(params=["native", "portable"])
@@ -51,6 +51,12 @@ def serving(facilities: Facilities) -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def user(facilities: Facilities) -> AE:
     return AE("USER", facilities=facilities)
+
+
+def hurry(association: Any, **limits: float) -> None:
+    """Shorten times of an association that stands: its opening, or an answer that does come, may take any time."""
+    connection = association._connection
+    connection.limits = association._limits = connection.limits.but(**limits)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -82,6 +88,8 @@ class Scripted:
 class RawPeer:
     """A requestor on a blocking socket, as polite or rude as a test wants it."""
 
+    _more: Sequence[Any] = ()  # what came right behind the answer to the request
+
     def __init__(self, port: int, *abstract_syntaxes: str, window: Any = None) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -90,7 +98,7 @@ class RawPeer:
         self.core.request(Associate(propose(rows, calling_ae="RAW", called_ae="SERVER", window=window)))
         self.core.connected()
         self.flush()
-        self.first = self.receive()[0]
+        self.first, *self._more = self.receive()
         assert isinstance(self.first, Accepted | Rejected | Aborted | ConnectionLost)
         self.exchange = Exchange(self.core)
 
@@ -101,6 +109,9 @@ class RawPeer:
 
     def receive(self) -> Sequence[Any]:
         """The next events; bodies as messages of the exchange."""
+        if self._more:
+            more, self._more = self._more, ()
+            return more
         while True:
             count = self.sock.recv_into(self.core.buffer())
             if count:

@@ -23,7 +23,7 @@ from dicomcore.ul import RoleSelection
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
-from .conftest import CT, FIND, PATIENCE, Scripted, eventually
+from .conftest import CT, FIND, PATIENCE, Scripted, eventually, hurry
 
 Serving = Callable[..., Server]
 Steps = Generator[Any, Any, None]
@@ -173,11 +173,11 @@ def test_leaving_early_cancels(serving: Serving, user: AE) -> None:
 
 def test_a_peer_that_ignores_the_cancel_is_aborted(serving: Serving, user: AE) -> None:
     endless = Endless(obeys=False)
-    limits = Limits(dimse_timeout=0.3)
     port = serving(finder(endless)).port
-    with user.associate("127.0.0.1", port, contexts=PATIENT_FIND, limits=limits) as association:
+    with user.associate("127.0.0.1", port, contexts=PATIENT_FIND) as association:
         responses = association.c_find(QUERY, "patient-root")
         next(responses)
+        hurry(association, dimse_timeout=0.1)
         responses.close()
         assert not association.is_open
     assert endless.closed.wait(PATIENCE)
@@ -192,21 +192,25 @@ def test_release_ends_what_is_open(serving: Serving, user: AE) -> None:
     assert list(responses) == []
 
 
-def test_release_ends_what_another_thread_forgot(serving: Serving, user: AE) -> None:
+def test_release_ends_what_another_thread_forgot(serving: Serving, user: AE, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Endless()
     kept: list[Any] = []
+    waited: list[float] = []
 
     def begin() -> None:
         kept.append(association.c_find(QUERY, "patient-root"))
         next(kept[0])
 
-    limits = Limits(dimse_timeout=1.0)
-    with user.associate(
-        "127.0.0.1", serving(finder(endless)).port, contexts=PATIENT_FIND, limits=limits
-    ) as association:
+    def in_vain(condition: Callable[[], bool], timeout: float) -> bool:
+        waited.append(timeout)
+        return condition()
+
+    with user.associate("127.0.0.1", serving(finder(endless)).port, contexts=PATIENT_FIND) as association:
         other = threading.Thread(target=begin)
         other.start()
         other.join(PATIENCE)
+        monkeypatch.setattr(association._settled, "wait_for", in_vain)
+    assert waited == [Limits().dimse_timeout]  # the other thread is given that time
     assert endless.cancelled.is_set()
     assert list(kept[0]) == []
 
@@ -248,11 +252,11 @@ def test_a_silent_peer_times_out(serving: Serving, user: AE) -> None:
         yield Response(0xFF00, {"PatientID": "1"})
         eventually(lambda: context.peer_gone or gate.is_set())
 
-    limits = Limits(dimse_timeout=0.1)
     port = serving(finder(find)).port
-    association = user.associate("127.0.0.1", port, contexts=PATIENT_FIND, limits=limits)
+    association = user.associate("127.0.0.1", port, contexts=PATIENT_FIND)
     responses = association.c_find(QUERY, "patient-root")
     assert next(responses).status == 0xFF00
+    hurry(association, dimse_timeout=0.1)
     with pytest.raises(PeerTimeout):
         next(responses)
     gate.set()

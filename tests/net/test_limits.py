@@ -99,7 +99,7 @@ def test_associations_of_one_address(serving: Serving, user: AE) -> None:
 def test_connections_that_come_too_fast_are_closed(
     serving: Serving, user: AE, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serving(VerificationSCP(), limits=Limits(peer_connection_rate=3.0))
+    server = serving(VerificationSCP(), limits=Limits(peer_connection_rate=0.01))
     with user.associate("127.0.0.1", server.port) as association:
         for _ in range(20):
             raw_socket(server.port).close()
@@ -189,13 +189,13 @@ def test_a_message_that_dribbles_in_is_aborted(serving: Serving, tmp_path: Path,
 
 def test_a_slow_peer_that_keeps_sending_is_served(serving: Serving, tmp_path: Path) -> None:
     """Twice as long as the time for a message, at more than the rate."""
-    server = serving(StorageSCP(tmp_path), limits=SLOW.but(message_rate=10_000.0))
+    server = serving(StorageSCP(tmp_path), limits=SLOW.but(message_timeout=1.0, message_rate=10_000.0))
     with RawPeer(server.port, CT) as peer:
         whole = store_request(peer, BEGIN, bytes(60_000))
         pause = threading.Event()
         for start in range(0, len(whole), 1000):
             peer.sock.sendall(whole[start : start + 1000])
-            pause.wait(0.005)
+            pause.wait(0.034)
         assert peer.receive()[0].command.elements["Status"] == 0
 
 
@@ -213,14 +213,14 @@ def test_our_own_time_does_not_count(serving: Serving) -> None:
 
     class Slow(MemorySink):
         def write(self, view: Any) -> None:
-            pause.wait(0.1)
+            pause.wait(0.3)
             super().write(view)
 
     def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
         yield Receive(Slow(1 << 20))
         yield Response(0)
 
-    server = serving(Scripted(provider, CT, CommandField.C_STORE_RQ), limits=SLOW)
+    server = serving(Scripted(provider, CT, CommandField.C_STORE_RQ), limits=SLOW.but(message_timeout=1.0))
     with RawPeer(server.port, CT) as peer:
         whole = store_request(peer, *[bytes(100) for _ in range(5)])
         for start in range(0, len(whole), 100):

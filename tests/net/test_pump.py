@@ -677,7 +677,7 @@ HEAD_OF_FILE = store(1) + p_data(
 
 @pytest.mark.parametrize("how", ["abort", "release", "close", "reset", "silence", "server closes"])
 def test_nothing_is_left_of_half_a_body(serving: Callable[..., Server], tmp_path: Path, how: str) -> None:
-    limits = Limits(network_timeout=0.3) if how == "silence" else Limits()
+    limits = Limits(network_timeout=1.5) if how == "silence" else Limits()
     folder = tmp_path / "out"
     server = serving(StorageSCP(folder), limits=limits)
     far = Far(server, folder)

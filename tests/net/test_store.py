@@ -10,13 +10,12 @@ import pytest
 
 from dicomcore.data.part10 import encode_file_meta, read_header
 from dicomcore.errors import EncodingError, NegotiationError, PeerTimeout, SourceChanged
-from dicomcore.limits import Limits
 from dicomcore.net import AE, Server, store
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
-from .conftest import CT, element, even, write_ct
+from .conftest import CT, element, even, hurry, write_ct
 
 Serving = Callable[..., Server]
 
@@ -103,8 +102,8 @@ def test_a_port_that_is_none(user: AE, port: int) -> None:
 
 def test_a_flood_does_not_put_off_the_deadline(serving: Serving, user: AE, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serving(VerificationSCP())
-    limits = Limits(dimse_timeout=0.2, association_timeout=0.2)
-    association = user.associate("127.0.0.1", server.port, limits=limits)
+    association = user.associate("127.0.0.1", server.port)
+    hurry(association, dimse_timeout=0.2)
     connection = association._connection
     monkeypatch.setattr(connection, "short", False)
     monkeypatch.setattr(connection, "pull", lambda **_: True)  # there is always more, and never the answer

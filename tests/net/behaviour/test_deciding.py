@@ -122,7 +122,7 @@ def test_a_coroutine_that_decides_ends_with_its_deadline(kind: str) -> None:
 
     driver = LoopDriver(kind)
     try:
-        server = driver.serve(VerificationSCP(), authorize=authorize, limits=Limits(association_timeout=0.2))
+        server = driver.serve(VerificationSCP(), authorize=authorize, limits=Limits(association_timeout=1.0))
         with pytest.raises(AssociationRejected) as caught:
             driver.associate(server.port)
         assert caught.value.answer == (2, 3, 1)

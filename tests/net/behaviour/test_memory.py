@@ -71,7 +71,7 @@ def test_one_that_stalls_starves_nobody(driver: Driver, ram_path: Path) -> None:
 def test_the_clocks_on_a_peer_stand_still_while_it_is_not_read(driver: Driver) -> None:
     """A handler holds all memory for longer than any peer may be silent; another's object waits, and is taken."""
     limits = Limits(
-        memory_object=400_000, memory_budget=400_000, budget_wait=PATIENCE, network_timeout=0.1, message_timeout=0.1
+        memory_object=400_000, memory_budget=400_000, budget_wait=PATIENCE, network_timeout=1.0, message_timeout=1.0
     )
     go_on = threading.Event()
     handler: Any = lambda dataset, stored: go_on.wait(PATIENCE) and None  # noqa: E731
