@@ -1,46 +1,20 @@
 # Included by level.pyx: the encoder of data sets whose elements were assigned (PS3.5 sections 6.2, 7.1, 7.5).
 #
 # One pass into one buffer, lengths filled in behind. What that costs is fetching objects that lie all over the memory,
-# so they are asked for ahead, breadth first, a batch of items at a time (`warm`).
+# so they are asked for ahead (`warm`), and no reference to them is counted, for that would write to every one. They
+# stay where they are as long as no Python code runs; before any does (`leave`), references to all that is open are taken
+# (`hold`).
 
-from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_CLEAR, Py_XDECREF
+from cpython.unicode cimport PyUnicode_AsUTF8String
+from borrowed cimport (
+    Py_SET_SIZE, Py_TYPE, PyBytes_New, PyTypeObject, _PyBytes_Resize, bytes_of, bytes_size, double_of, find_entry,
+    integer_of, is_ascii, is_bytes, is_float, is_int, is_just_text, is_list, is_text, list_item, list_size, next_entry,
+    text_length, text_of, text_width,
+)
 from decimal cimport dc_many, write_integer
 
-cdef extern from "Python.h":
-    """
-    #define dc_set_size(bytes, size) Py_SET_SIZE((PyVarObject *)(bytes), size)
-    #if defined(__GNUC__) && !defined(PYPY_VERSION)
-    #define dc_fetch(at) __builtin_prefetch((const char *)(at))
-    #define dc_entries(dict) ((const char *)((PyDictObject *)(dict))->ma_keys)
-    #define dc_slots(list) ((const char *)((PyListObject *)(list))->ob_item)
-    #else
-    #define dc_fetch(at) ((void)(at))
-    #define dc_entries(dict) ((const char *)(dict))
-    #define dc_slots(list) ((const char *)(list))
-    #endif
-    """
-    void dc_fetch(const void *at) noexcept
-    const char *dc_entries(PyObject *dict) noexcept
-    const char *dc_slots(PyObject *list) noexcept
-    PyTypeObject *Py_TYPE(PyObject *one) noexcept
-    void Py_SET_SIZE "dc_set_size"(PyObject *one, Py_ssize_t size) noexcept
-    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
-    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
-    int _next "PyDict_Next"(PyObject *dict, Py_ssize_t *at, PyObject **key, PyObject **value) noexcept
-    Py_ssize_t _list_size "PyList_GET_SIZE"(PyObject *list) noexcept
-    PyObject *_list_item "PyList_GET_ITEM"(PyObject *list, Py_ssize_t at) noexcept
-    bint _is_text "PyUnicode_Check"(PyObject *one) noexcept
-    const char *_text_of "(const char *)PyUnicode_DATA"(PyObject *text) noexcept
-    bint PyUnicode_Check(object text)
-    bint PyUnicode_CheckExact(object text)
-    bint PyUnicode_IS_ASCII(object text)
-    const char *PyUnicode_DATA(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-
 cdef enum:
-    WIDE = 512  # objects of a kind that are fetched together
-    BATCH = 8  # items of a sequence
     DEEPEST = 64
     STEEP = 1 << 20  # bytes up to which the buffer doubles
     PIXEL_DATA = 0x7FE00010
@@ -55,31 +29,40 @@ cdef enum Kind:
     OCTETS = 6
     ITEMS = 7
 
+cdef enum Coding:  # of text that is not ASCII
+    OTHER = 0  # to Python
+    LATIN = 1
+    UTF = 2
+
 ctypedef struct Form:
     uint8_t kind
     uint8_t pad
     uint8_t long_header
     uint8_t size
     uint8_t letter  # of struct's formats, for numbers
+    uint8_t is_text  # of a character set
 
 cdef Form[1024] _forms
+cdef object _charset_tag = 0x00080005
+cdef dict _codings = {"ISO_IR 100": LATIN, "ISO_IR 192": UTF}
 
 
 def setup_forms(rows, decimal, integer) -> None:
-    """Once, at import: (VR, kind, padding, whether the header is long, size, format) of each VR; the types of numeric
-    strings."""
+    """Once, at import: (VR, kind, padding, whether the header is long, size, format, whether it has a character set) of
+    each VR; the types of numeric strings."""
     global _decimal, _integer
     _decimal = decimal
     _integer = integer
-    for vr, kind, pad, long_header, size, letter in rows:
-        _forms[(ord(vr[0]) & 31) << 5 | ord(vr[1]) & 31] = Form(kind, pad, long_header, size, letter)
+    for vr, kind, pad, long_header, size, letter, is_text in rows:
+        _forms[(ord(vr[0]) & 31) << 5 | ord(vr[1]) & 31] = Form(kind, pad, long_header, size, letter, is_text)
 
 
 @cython.final
 cdef class Encoder:
     """Writes data sets whose every element was assigned, little endian, sequences as they are to be delimited.
 
-    ``left(tag, element, levels)`` encodes what is left to Python, and answers chunks.
+    ``charsets`` are in effect until the data set says otherwise. ``left(tag, element, levels)`` encodes what is left to
+    Python, and answers chunks.
     """
 
     cdef uint8_t *out  # of the bytes object that is being filled
@@ -88,19 +71,26 @@ cdef class Encoder:
     cdef size_t room
     cdef bint explicit
     cdef bint warmed  # everything below is fetched already
+    cdef int coding  # around everything
     cdef int depth_limit
     cdef int depth
     cdef size_t bulk_length
     cdef object left
+    cdef list held
     cdef list chunks
     cdef PyObject *levels[DEEPEST + 1]  # that are being written, outermost first
+    cdef PyObject *edits[DEEPEST + 1]
+    cdef PyObject *items[DEEPEST + 1]  # lists that they are in
+    cdef uint32_t tags[DEEPEST + 1]  # and of which sequence, and where
+    cdef Py_ssize_t numbers[DEEPEST + 1]
     cdef PyObject *wave[WIDE]
     cdef PyObject *cells[WIDE]
 
-    def __init__(self, bint explicit, int depth_limit, size_t bulk_length, left) -> None:
+    def __init__(self, bint explicit, int depth_limit, size_t bulk_length, tuple charsets not None, left) -> None:
         self.explicit = explicit
         self.depth_limit = min(depth_limit, DEEPEST)
         self.bulk_length = bulk_length
+        self.coding = _codings.get(charsets[0], OTHER) if len(charsets) == 1 else OTHER
         self.left = left
         self.chunks = []
 
@@ -108,7 +98,7 @@ cdef class Encoder:
         Py_XDECREF(self.filled)
 
     def encode(self, Level level not None) -> list:
-        self.write_level(level)
+        self.write_level(<PyObject *>level)
         self.flush()
         return self.chunks
 
@@ -116,7 +106,7 @@ cdef class Encoder:
         if self.length:
             if self.room - self.length > self.length >> 3:
                 _PyBytes_Resize(&self.filled, <Py_ssize_t>self.length)
-            else:  # a little room is left behind: the next buffer then finds this one's pages, and no system call is made
+            else:  # a little room is left behind: the next buffer then finds this one's pages, without a system call
                 Py_SET_SIZE(self.filled, <Py_ssize_t>self.length)
                 self.out[self.length] = 0
             self.chunks.append(<object>self.filled)
@@ -125,51 +115,52 @@ cdef class Encoder:
             self.length = self.room = 0
         return 0
 
+    cdef inline int reserve(self, size_t more) except -1:
+        return 0 if more <= self.room - self.length else self.grow(more)
+
     cdef int grow(self, size_t more) except -1:
         cdef size_t room = self.length + more
-        if room <= self.room:
-            return 0
         room = max(room + 4096, self.room + (self.room if self.room < STEEP else self.room >> 3))
-        self.room = 0
+        self.room = self.length
         if self.filled == NULL:
             self.filled = PyBytes_New(NULL, <Py_ssize_t>room)
         else:
             _PyBytes_Resize(&self.filled, <Py_ssize_t>room)
-        self.out = <uint8_t *>PyBytes_AS_STRING(<object>self.filled)
+        self.out = <uint8_t *>bytes_of(self.filled)
         self.room = room
         return 0
 
-    cdef int put(self, const void *data, size_t length) except -1:
-        if length == 0:
-            return 0
-        self.grow(length)
-        memcpy(self.out + self.length, data, length)
+    cdef inline int put(self, const void *data, size_t length) except -1:
+        self.reserve(length)
+        if length:
+            memcpy(self.out + self.length, data, length)
         self.length += length
         return 0
 
-    cdef int write_level(self, Level level) except -1:
+    cdef int write_level(self, PyObject *level) except -1:
         cdef int64_t last = -1
         cdef size_t start = self.length
         cdef Py_ssize_t at = 0
         cdef PyObject *key
-        cdef PyObject *value
+        cdef PyObject *cell
+        cdef PyObject *edits = <PyObject *>(<Level>level).edits
         cdef bint checked = False
-        cdef dict edits = level.edits
-        if edits is None:
+        if edits == <PyObject *>None:
             return 0
-        self.levels[self.depth] = <PyObject *>level
+        self.levels[self.depth] = level
+        self.edits[self.depth] = edits
         self.depth += 1
-        while PyDict_Next(edits, &at, &key, &value):  # in the order of assignment, which mostly is that of the tags
-            if value == <PyObject *>None:
+        while next_entry(edits, &at, &key, &cell):  # in the order of assignment, which mostly is that of the tags
+            if cell == <PyObject *>None:
                 continue
-            if not is_cell(value) or (<Cell>value).number <= last:
+            if not is_cell(cell) or (<Cell>cell).number <= last:
                 break
-            if not checked and Py_TYPE(<PyObject *>(<Cell>value).held) == <PyTypeObject *>_sequence:
+            if not checked and Py_TYPE(<PyObject *>(<Cell>cell).held) == <PyTypeObject *>_sequence:
                 if not in_order(edits):  # before anything below is written, or each level would double the work
                     break
                 checked = True
-            last = (<Cell>value).number
-            self.write(<Cell>value)
+            last = (<Cell>cell).number
+            self.write(cell)
         else:
             self.depth -= 1
             return 0
@@ -177,83 +168,109 @@ cdef class Encoder:
         if self.depth == 1:
             self.chunks.clear()
             self.length = 0
-        for tag in sorted(edits):
-            element = edits[tag]
-            if element is not None:
-                self.write(<Cell?>element)
+        self.write_sorted(<dict>edits)
         self.depth -= 1
         return 0
 
-    cdef int write(self, Cell cell) except -1:
+    cdef int write_sorted(self, dict edits) except -1:
+        for tag in sorted(edits):
+            element = edits.get(tag)
+            if element is not None:
+                self.write(<PyObject *><Cell?>element)
+        return 0
+
+    cdef int write(self, PyObject *cell) except -1:
         cdef const Form *form
-        cdef const char *letters
-        cdef uint32_t tag = cell.number, length
+        cdef PyObject *vr = <PyObject *>(<Cell>cell).VR
+        cdef PyObject *value = <PyObject *>(<Cell>cell).held
+        cdef uint32_t tag = (<Cell>cell).number, length
+        cdef uint16_t letters
         cdef uint16_t words[2]
         cdef size_t start = self.length, header = 8
-        if not PyUnicode_CheckExact(cell.VR) or PyUnicode_GET_LENGTH(cell.VR) != 2 or not PyUnicode_IS_ASCII(cell.VR):
+        cdef bint delimited = False
+        if not is_just_text(vr) or text_length(vr) != 2 or not is_ascii(vr):
             return self.leave(cell)
-        letters = PyUnicode_DATA(cell.VR)
-        form = _forms + ((letters[0] & 31) << 5 | letters[1] & 31)
-        if form.kind == LEFT or cell.held is _unread or (tag == PIXEL_DATA and form.kind != OCTETS):
+        form = _forms + ((text_of(vr)[0] & 31) << 5 | text_of(vr)[1] & 31)
+        if form.kind == LEFT or value == <PyObject *>_unread or (tag == PIXEL_DATA and form.kind != OCTETS):
             return self.leave(cell)
-        value = cell.held
+        memcpy(&letters, text_of(vr), 2)
         if self.explicit and form.long_header:
             header = 12
-        self.grow(header + 24)
+        self.reserve(header + 24)
         words[0] = <uint16_t>(tag >> 16)
         words[1] = <uint16_t>tag
         memcpy(self.out + start, words, 4)
         self.length += header
-        if PyBytes_CheckExact(value):
-            length = <uint32_t>PyBytes_GET_SIZE(value)
-            if PyBytes_GET_SIZE(value) > 0xFFFFFFFE or (tag == PIXEL_DATA and length >= 4 and
-                                                        memcmp_mark(PyBytes_AS_STRING(value))):
+        if is_bytes(value):
+            length = <uint32_t>bytes_size(value)
+            if bytes_size(value) > 0xFFFFFFFE or (tag == PIXEL_DATA and length >= 4 and memcmp_mark(bytes_of(value))):
                 self.length = start
                 return self.leave(cell)
             if length >= self.bulk_length and form.kind == OCTETS and self.depth == 1:
-                length += length & 1
-                memcpy(self.out + start + header - 4, &length, 4)
-                if header == 12:
-                    memcpy(self.out + start + 4, letters, 2)
-                    memcpy(self.out + start + 6, b"\0\0", 2)
+                self.write_header(start, header, letters, length + (length & 1))
                 self.flush()
-                self.chunks.append(value)
-                if PyBytes_GET_SIZE(value) & 1:
+                self.chunks.append(<object>value)
+                if length & 1:
                     self.put(&form.pad, 1)
                 return 0
-            self.put(PyBytes_AS_STRING(value), length)
-        elif value is not None and not self.write_value(tag, form, value):
-            self.length = start
-            return self.leave(cell)
+            self.put(bytes_of(value), length)
+        elif value != <PyObject *>None:
+            delimited = form.kind == ITEMS and isinstance(<object>value, Items) and (<Items>value).is_undefined_length
+            if not self.write_value(tag, form, value):
+                self.length = start
+                return self.leave(cell)  # with items, no Python code ran yet
         length = <uint32_t>(self.length - start - header)
         if length & 1:
             self.put(&form.pad, 1)
             length += 1
-        if form.kind == ITEMS and value is not None and (<Items>value).is_undefined_length:
+        if delimited:
             self.put(b"\xfe\xff\xdd\xe0\0\0\0\0", 8)
             length = UNDEFINED
-        if not self.explicit:
-            memcpy(self.out + start + 4, &length, 4)
-            return 0
-        if header == 8 and length > 0xFFFE:  # PS3.5 6.2.2: such values are UN
-            self.grow(4)
+        elif header == 8 and length > 0xFFFE and self.explicit:  # PS3.5 6.2.2: such values are UN
+            self.reserve(4)
             memmove(self.out + start + 12, self.out + start + 8, self.length - start - 8)
             self.length += 4
             header = 12
-            letters = b"UN"
-        memcpy(self.out + start + 4, letters, 2)
-        if header == 12:
-            memcpy(self.out + start + 6, b"\0\0", 2)
-            memcpy(self.out + start + 8, &length, 4)
-        else:
-            words[0] = <uint16_t>length
-            memcpy(self.out + start + 6, words, 2)
+            memcpy(&letters, b"UN", 2)
+        self.write_header(start, header, letters, length)
         return 0
 
-    cdef int leave(self, Cell cell) except -1:
+    cdef inline void write_header(self, size_t start, size_t header, uint16_t letters, uint32_t length) noexcept:
+        """What follows the tag."""
+        cdef uint8_t *at = self.out + start + 4
+        cdef uint16_t short_length = <uint16_t>length
+        if not self.explicit:
+            memcpy(at, &length, 4)
+            return
+        memcpy(at, &letters, 2)
+        if header == 8:
+            memcpy(at + 2, &short_length, 2)
+        else:
+            memcpy(at + 2, b"\0\0", 2)
+            memcpy(at + 4, &length, 4)
+
+    cdef int hold(self) except -1:
+        """Keep alive what is being written, for Python code is to run."""
         cdef int i
-        levels = tuple([<object>self.levels[i] for i in range(self.depth)])
-        for chunk in self.left(cell.number, cell, levels):  # a single one of bytes within items
+        held = [<object>self.levels[i] for i in range(self.depth)]
+        held += [<object>self.edits[i] for i in range(self.depth)]
+        held += [<object>self.items[i] for i in range(1, self.depth)]
+        self.held = held  # not before the new one is there: they may be the last references
+        return 0
+
+    cdef int leave(self, PyObject *left) except -1:
+        cdef int i
+        cell = <Cell>left
+        self.hold()
+        levels = tuple(self.held[: self.depth])
+        try:
+            chunks = self.left(cell.number, cell, levels)
+        except EncodingError as error:
+            for i in range(self.depth - 1, 0, -1):
+                where = place_of(self.tags[i], self.numbers[i])
+                error.path = f"{where}.{error.path}" if error.path else where
+            raise
+        for chunk in chunks:  # a single one of bytes within items
             if PyBytes_CheckExact(chunk) and (self.depth > 1 or PyBytes_GET_SIZE(chunk) < <Py_ssize_t>self.bulk_length):
                 self.put(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             else:
@@ -261,51 +278,55 @@ cdef class Encoder:
                 self.chunks.append(chunk)
         return 0
 
-    cdef int write_value(self, uint32_t tag, const Form *form, object value) except -1:
+    cdef int write_value(self, uint32_t tag, const Form *form, PyObject *value) except -1:
         """1, or 0 where Python has to see to it; what was put so far is then dropped."""
-        cdef list values
+        cdef PyObject *one
         cdef Py_ssize_t i
         if form.kind == ITEMS:
-            return self.write_items(tag, <Items>value) if isinstance(value, Items) else 0
-        if not isinstance(value, list):
+            return self.write_items(tag, value) if isinstance(<object>value, Items) else 0
+        if not is_list(value):
             return self.write_one(form, value)
         if form.kind == TEXT:
             return 0
-        values = <list>value
-        if form.kind == DECIMALS and type(value) is _many:
-            if (<const dc_many *><PyObject *>value).field != <PyObject *>None:
-                field = <object>(<const dc_many *><PyObject *>value).field
-                self.put(PyBytes_AS_STRING(field), PyBytes_GET_SIZE(field))
+        if form.kind == DECIMALS and Py_TYPE(value) == <PyTypeObject *>_many:
+            one = (<const dc_many *>value).field
+            if one != <PyObject *>None:
+                self.put(bytes_of(one), bytes_size(one))
                 return 1
-        for i in range(PyList_GET_SIZE(values)):
+        for i in range(list_size(value)):
             if i and form.kind != NUMBERS:
                 self.put(b"\\", 1)
-            one = <object>PyList_GET_ITEM(values, i)
-            if form.kind == TEXTS and PyUnicode_Check(one) and memchr(PyUnicode_DATA(one), 0x5C, PyUnicode_GET_LENGTH(one)):
+            one = list_item(value, i)
+            if form.kind == TEXTS and is_text(one) and (
+                text_width(one) != 1 or memchr(text_of(one), 0x5C, text_length(one))
+            ):
                 return 0
             if not self.write_one(form, one):
                 return 0
         return 1
 
-    cdef int write_one(self, const Form *form, object value) except -1:
+    cdef int write_one(self, const Form *form, PyObject *value) except -1:
         cdef const uint8_t *at
         cdef const uint8_t *end
         cdef const dc_decimal *decimal
+        cdef PyObject *text
         cdef Py_ssize_t length
         cdef int64_t number
         cdef int overflow = 0
         cdef double real
         cdef float single
         if form.kind == TEXTS or form.kind == TEXT:
-            if not PyUnicode_Check(value) or not PyUnicode_IS_ASCII(value):
+            if not is_text(value):
                 return 0
-            self.put(PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value))
+            if not is_ascii(value):
+                return self.write_foreign(value) if form.is_text else 0
+            self.put(text_of(value), text_length(value))
             return 1
         if form.kind == NUMBERS:
             if form.letter == 102 or form.letter == 100:  # f, d
-                if not PyFloat_Check(value):
+                if not is_float(value):
                     return 0
-                real = PyFloat_AS_DOUBLE(value)
+                real = double_of(value)
                 if form.letter == 100:
                     self.put(&real, 8)
                     return 1
@@ -314,9 +335,9 @@ cdef class Encoder:
                 single = <float>real
                 self.put(&single, 4)
                 return 1
-            if not PyLong_Check(value):
+            if not is_int(value):
                 return 0
-            number = PyLong_AsLongLongAndOverflow(value, &overflow)
+            number = integer_of(value, &overflow)
             if overflow:
                 return 0
             if form.letter == 72 and not 0 <= number <= 0xFFFF:
@@ -332,21 +353,21 @@ cdef class Encoder:
             self.put(&number, form.size)  # little endian, as everything here
             return 1
         if form.kind == DECIMALS:
-            if type(value) is not _decimal:
+            if Py_TYPE(value) != <PyTypeObject *>_decimal:
                 return 0
-            decimal = <const dc_decimal *><PyObject *>value
-            if decimal.text == NULL:
-                self.grow(24)
-                length = write_decimal(PyFloat_AS_DOUBLE(value), self.out + self.length)
+            decimal = <const dc_decimal *>value
+            text = <PyObject *>decimal.text
+            if text == NULL:
+                self.reserve(24)
+                length = write_decimal(double_of(value), self.out + self.length)
                 self.length += length
                 return length != 0
-            text = <object>decimal.text
-            if PyBytes_CheckExact(text):
-                at = <const uint8_t *>PyBytes_AS_STRING(text) + decimal.start
+            if is_bytes(text):
+                at = <const uint8_t *>bytes_of(text) + decimal.start
                 length = <Py_ssize_t>decimal.stop - decimal.start
-            elif PyUnicode_IS_ASCII(text):
-                at = <const uint8_t *>PyUnicode_DATA(text)
-                length = PyUnicode_GET_LENGTH(text)
+            elif is_ascii(text):
+                at = <const uint8_t *>text_of(text)
+                length = text_length(text)
                 end = at + length
                 if not parse_decimal(&at, end, &real) or at != end:
                     return 0
@@ -357,133 +378,75 @@ cdef class Encoder:
                 return 0
             self.put(at, length)
             return 1
-        if form.kind == INTEGERS and type(value) is _integer:
-            number = PyLong_AsLongLongAndOverflow(value, &overflow)
-            if overflow or not -99999999999 <= number <= 999999999999 or value._text is not None:
+        if form.kind == INTEGERS and Py_TYPE(value) == <PyTypeObject *>_integer:
+            number = integer_of(value, &overflow)
+            if overflow or not -99999999999 <= number <= 999999999999 or (<object>value)._text is not None:
                 return 0
-            self.grow(24)
+            self.reserve(24)
             self.length += write_integer(number, self.out + self.length)
             return 1
         return 0
 
-    cdef int write_items(self, uint32_t tag, Items sequence) except -1:
-        cdef Py_ssize_t number = 0
+    cdef int write_foreign(self, PyObject *text) except -1:
+        """Text that is not ASCII, in the character set that is in effect here."""
+        cdef PyObject *found
+        cdef int level = self.depth, coding = self.coding
+        while level:
+            level -= 1
+            found = find_entry(self.edits[level], <PyObject *>_charset_tag)
+            if found != NULL and is_cell(found):
+                found = <PyObject *>(<Cell>found).held
+                coding = _codings.get(<object>found, OTHER) if is_just_text(found) else OTHER
+                break
+        if coding == LATIN and text_width(text) == 1:
+            self.put(text_of(text), text_length(text))
+            return 1
+        if coding != UTF:
+            return 0
+        try:
+            raw = PyUnicode_AsUTF8String(<object>text)
+        except UnicodeEncodeError:
+            return 0
+        self.put(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        return 1
+
+    cdef int write_items(self, uint32_t tag, PyObject *sequence) except -1:
+        cdef Py_ssize_t number
         cdef size_t start
         cdef uint32_t length
         cdef bint was_warmed = self.warmed
-        cdef Level level
-        cdef list items = sequence._items
-        if self.depth >= self.depth_limit:
+        cdef int depth = self.depth
+        cdef PyObject *level
+        cdef PyObject *items = <PyObject *>(<Items>sequence)._items
+        if depth >= self.depth_limit or items == <PyObject *>None:
             return 0
-        for number in range(PyList_GET_SIZE(items)):
-            if not is_fresh(<PyObject *>PyList_GET_ITEM(items, number)):
+        for number in range(list_size(items)):
+            if not is_fresh(list_item(items, number)):
                 return 0
+        self.items[depth] = items
+        self.tags[depth] = tag
         number = 0
-        try:
-            while number < PyList_GET_SIZE(items):
-                if not was_warmed and number % BATCH == 0:
-                    self.warmed = self.warm(<PyObject *>items, number)
-                level = <Level?><object>PyList_GET_ITEM(items, number)
-                start = self.length
-                self.put(b"\xfe\xff\x00\xe0\0\0\0\0", 8)
-                self.write_level(level)
-                if self.length - start - 8 > 0xFFFFFFFE:
-                    return 0
-                length = <uint32_t>(self.length - start - 8)
-                memcpy(self.out + start + 4, &length, 4)
-                number += 1
-        except EncodingError as error:
-            where = f"({tag >> 16:04X},{tag & 0xFFFF:04X})[{number}]"
-            error.path = f"{where}.{error.path}" if error.path else where
-            raise
+        while number < list_size(items):
+            if not was_warmed and number % BATCH == 0:
+                self.warmed = warm(items, number, self.wave, self.cells)
+            level = list_item(items, number)
+            if not is_fresh(level):
+                raise RuntimeError("a sequence changed while it was written")
+            self.numbers[depth] = number
+            start = self.length
+            self.put(b"\xfe\xff\x00\xe0\0\0\0\0", 8)
+            self.write_level(level)
+            if self.length - start - 8 > 0xFFFFFFFE:
+                raise EncodingError("an item is longer than lengths say", path=place_of(tag, number), clause="PS3.5 7.5")
+            length = <uint32_t>(self.length - start - 8)
+            memcpy(self.out + start + 4, &length, 4)
+            number += 1
         self.warmed = was_warmed
         return 1
 
-    cdef bint warm(self, PyObject *items, Py_ssize_t first) noexcept:
-        """Ask for the memory of a batch of items and what is below, so that it comes while the next is asked for.
 
-        Whether that was everything; if not, the sequences below see to their own.
-        """
-        cdef PyObject **wave = self.wave
-        cdef PyObject **cells = self.cells
-        cdef PyObject *key
-        cdef PyObject *one
-        cdef const char *entries
-        cdef Py_ssize_t at, count = 0, wide, i, size
-        cdef int depth
-        for at in range(first, min(first + BATCH, _list_size(items))):
-            wave[count] = _list_item(items, at)
-            dc_fetch(wave[count])
-            count += 1
-        for depth in range(DEEPEST):
-            wide = 0
-            for i in range(count):
-                if Py_TYPE(wave[i]) == <PyTypeObject *>_dataset:
-                    one = <PyObject *>(<Level>wave[i]).edits
-                    if one != <PyObject *>None:
-                        dc_fetch(one)
-                        wave[wide] = one
-                        wide += 1
-            for i in range(wide):
-                entries = dc_entries(wave[i])
-                for at in range(0, 56 + 24 * PyDict_Size(<object>wave[i]), 64):
-                    dc_fetch(entries + at)
-            count = 0
-            for i in range(wide):
-                at = 0
-                while _next(wave[i], &at, &key, &one):
-                    if count == WIDE:
-                        return False
-                    dc_fetch(one)
-                    dc_fetch(<char *>one + 40)
-                    cells[count] = one
-                    count += 1
-            wide = 0
-            for i in range(count):
-                if Py_TYPE(cells[i]) == <PyTypeObject *>_element:
-                    one = <PyObject *>(<Cell>cells[i]).held
-                    dc_fetch(one)
-                    dc_fetch(<char *>one + 48)
-                    cells[wide] = one
-                    wide += 1
-            count = wide
-            wide = 0
-            for i in range(count):
-                one = cells[i]
-                if Py_TYPE(one) == <PyTypeObject *>_sequence:
-                    one = <PyObject *>(<Items>one)._items
-                    if one != <PyObject *>None:
-                        dc_fetch(one)
-                        cells[wide] = one
-                        wide += 1
-                elif Py_TYPE(one) == <PyTypeObject *>_decimal:
-                    key = <PyObject *>(<const dc_decimal *>one).text
-                    dc_fetch(key)
-                    dc_fetch(<char *>key + 48)
-                elif Py_TYPE(one) == <PyTypeObject *>_many:
-                    key = (<const dc_many *>one).field
-                    if key != <PyObject *>None:
-                        dc_fetch(key)
-                        dc_fetch(<char *>key + 48)
-                    else:
-                        dc_fetch(dc_slots(one))
-                elif _is_text(one):
-                    dc_fetch(_text_of(one))
-            if wide == 0:
-                return True
-            for i in range(wide):
-                dc_fetch(dc_slots(cells[i]))
-            count = 0
-            for i in range(wide):
-                size = _list_size(cells[i])
-                if count + size > WIDE:
-                    return False
-                for at in range(size):
-                    wave[count] = _list_item(cells[i], at)
-                    dc_fetch(wave[count])
-                    dc_fetch(<char *>wave[count] + 40)
-                    count += 1
-        return False
+cdef str place_of(uint32_t tag, Py_ssize_t number):
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})[{number}]"
 
 
 cdef inline bint is_cell(PyObject *one) noexcept:
@@ -497,12 +460,12 @@ cdef inline bint is_fresh(PyObject *one) noexcept:
     return <PyObject *>(<Level>one)._origin == <PyObject *>None
 
 
-cdef bint in_order(dict edits) noexcept:
+cdef bint in_order(PyObject *edits) noexcept:
     cdef int64_t last = -1
     cdef Py_ssize_t at = 0
     cdef PyObject *key
     cdef PyObject *value
-    while PyDict_Next(edits, &at, &key, &value):
+    while next_entry(edits, &at, &key, &value):
         if value == <PyObject *>None:
             continue
         if not is_cell(value) or (<Cell>value).number <= last:

@@ -9,10 +9,9 @@ methods that know it all: ``_read``, ``_element``, ``_read_value``, ``spans``.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_Size
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.dict cimport PyDict_GetItem, PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_FromUnsignedLong
+from cpython.long cimport PyLong_FromUnsignedLong
 from cpython.object cimport PyObject, PyObject_GenericGetAttr
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcpy, memmove
@@ -576,4 +575,5 @@ cdef class ItemsInOrder:
         return self.of._item(self.at - 1)
 
 
+include "warm.pxi"
 include "encoder.pxi"

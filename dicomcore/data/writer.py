@@ -49,7 +49,7 @@ _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
-def _forms() -> Iterator[tuple[str, int, int, bool, int, int]]:
+def _forms() -> Iterator[tuple[str, int, int, bool, int, int, bool]]:
     """What the compiled encoder knows of each VR, by the numbers of its ``Kind`` and struct's letters."""
     numbers = {"FL": b"f", "FD": b"d", "SL": b"i", "SS": b"h", "SV": b"q", "UL": b"I", "US": b"H", "UV": b"Q"}
     for vr, row in VRS.items():
@@ -60,7 +60,7 @@ def _forms() -> Iterator[tuple[str, int, int, bool, int, int]]:
             kind = 1 if row.is_multi_valued else 2
         else:
             kind = 5 if letter else 6 if vr[0] == "O" or vr == "UN" else 0
-        yield vr, kind, row.pad[0], row.long_header, row.word, letter
+        yield vr, kind, row.pad[0], row.long_header, row.word, letter, row.is_text
 
 
 setup_forms(_forms(), DS, IS)
@@ -158,13 +158,12 @@ def iter_deflated(chunks: list[Chunk]) -> Iterator[bytes]:
 
 
 def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
-    current = transfer_syntax(dataset._read_syntax())
     edited = dataset._edits.get(PIXEL_DATA)
     if edited is not None:
         value = edited.value
         encapsulated = isinstance(value, bytes) and value[:4] == _ITEM_MARK
     elif PIXEL_DATA in dataset:
-        if syntax.uid == current.uid:
+        if syntax.uid == transfer_syntax(dataset._read_syntax()).uid:
             return
         assert dataset._origin is not None
         index = dataset._origin.index
@@ -172,6 +171,7 @@ def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
     else:
         return
     if encapsulated != syntax.encapsulated or (encapsulated and edited is None):
+        current = transfer_syntax(dataset._read_syntax())
         kind = "encapsulated" if encapsulated else "native"
         raise EncodingError(
             f"pixel data is {kind} ({current}) and cannot be written as {syntax}",
@@ -240,8 +240,8 @@ class _Writer:
 
         scopes: dict[int, _Scope] = {}
         depth = self.limits.nesting_depth - len(scope.datasets)
-        chunks: list[Chunk] = [*Encoder(self.explicit, max(depth, 0), _BULK_LENGTH, left).encode(dataset)]
-        return chunks
+        encoder = Encoder(self.explicit, max(depth, 0), _BULK_LENGTH, scope.charsets, left)
+        return [*encoder.encode(dataset)]
 
     def inner(self, dataset: Dataset, scope: _Scope) -> _Scope:
         """The scope within a level."""

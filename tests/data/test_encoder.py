@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 from random import Random
@@ -148,6 +149,62 @@ def test_items_of_every_number_and_depth(seed: int) -> None:
     ds.SpecificCharacterSet = "ISO_IR 100"
     for syntax in (EXPLICIT_LE, IMPLICIT_LE):
         assert ds.to_bytes(syntax.uid) == encode_fresh(ds, syntax.explicit)
+
+
+TEXTS = ["Müller", "Ærø\x85", "Œuvre", "日本^語", "x", "Ö" * 70_000, "\ud800"]
+SETS: list[Any] = [None, "", "ISO_IR 100", "ISO_IR 192", "ISO_IR 144", ["", "ISO 2022 IR 87"], ["ISO_IR 192"], "GBK"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_text_in_the_character_set_that_is_in_effect(seed: int) -> None:
+    chance = Random(seed)
+    ds = level = Dataset()
+    for _ in range(4):
+        if chance.random() < 0.6:
+            level.SpecificCharacterSet = chance.choice(SETS)
+            if chance.random() < 0.2:
+                del level.SpecificCharacterSet
+        level.PatientName = PersonName(chance.choice(TEXTS[:5]))
+        level.PatientComments = chance.choice(TEXTS)
+        level.OtherPatientNames = chance.choices(TEXTS[:5], k=3)
+        level.Modality = chance.choice(["CT", "CT", "CT", "Ü"])
+        inner = Dataset()
+        level.ReferencedStudySequence = [inner]
+        level = inner
+    try:
+        expected = encode_fresh(ds, True)
+    except EncodingError:
+        with pytest.raises(EncodingError):
+            ds.to_bytes()
+    else:
+        assert ds.to_bytes() == expected
+
+
+class Forgetful:
+    """A number that empties the data set as it is asked for."""
+
+    def __init__(self, ds: Dataset) -> None:
+        self.ds = ds
+
+    def __float__(self) -> float:
+        self.ds.ReferencedStudySequence = []
+        gc.collect()
+        return 1.5
+
+
+def test_what_goes_away_while_it_is_written_does_no_harm() -> None:
+    def made(number: Any) -> Dataset:
+        inner = Dataset({"TableHeight": 1, "PatientID": "x" * 100})
+        if number is not None:
+            inner["TableHeight"]._value = number
+        outer = Dataset({"ReferencedSeriesSequence": [inner, Dataset({"Rows": 1})], "PatientID": "y" * 100})
+        return Dataset({"ReferencedStudySequence": [outer, Dataset({"Rows": 3})]})
+
+    expected = made(1.5).to_bytes()
+    ds = made(None)
+    ds.ReferencedStudySequence[0].ReferencedSeriesSequence[0]["TableHeight"]._value = Forgetful(ds)
+    assert ds.to_bytes() == expected
+    assert ds.ReferencedStudySequence == []
 
 
 def test_more_items_than_are_fetched_together() -> None:
