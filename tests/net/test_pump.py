@@ -37,7 +37,7 @@ from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from tests.reference import pump as twin
 from tests.ul.wire import feed, flush, p_data, pdv
 
-from .conftest import CT, RawPeer, Scripted, element, even, eventually, read_to_end, write_ct
+from .conftest import CT, PATIENCE, RawPeer, Scripted, element, even, eventually, raw_socket, read_to_end, write_ct
 
 pump = pytest.importorskip("dicomcore._core.pump", reason="this platform has no pump")
 
@@ -604,13 +604,14 @@ def requestor(limits: Limits) -> Association:
         max_size=5,
     ),
     st.sampled_from([20, 1000, 4096, 16384, 300_000]),
+    st.sets(st.integers(0, 4)),
 )
 def test_what_leaves_is_the_same_however_it_is_framed(
-    tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[str, int, bool]], pdu: int
+    tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[str, int, bool]], pdu: int, read_ahead: set[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
     left = []
-    for facilities in (Facilities(), Facilities.portable()):
+    for facilities, ahead in ((Facilities(), ()), (Facilities(), read_ahead), (Facilities.portable(), read_ahead)):
         core = requestor(Limits(pdu_length=pdu))
         outbox = Outbox(core, facilities)
         for number, (kind, length, last) in enumerate(payloads):
@@ -619,6 +620,8 @@ def test_what_leaves_is_the_same_however_it_is_framed(
             path = folder / str(number)
             path.write_bytes(b"head" + data + b"tail")
             payload: Any = {"bytes": data, "readable": Readable(data)}.get(kind) or FileSlice(path, 4, length)
+            if number in ahead:
+                outbox.read_ahead(1, payload)
             core.send(1, False, payload, last or number == len(payloads) - 1)
         arrived = b""
         one, other = socket.socketpair()
@@ -633,7 +636,29 @@ def test_what_leaves_is_the_same_however_it_is_framed(
                     arrived += part
         left.append(arrived)
         assert core.queued_length == 0
-    assert left[0] == left[1]
+    assert left[0] == left[1] == left[2]
+
+
+def test_what_was_read_ahead_is_sent_only_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old" * 1000)
+    one, other = socket.socketpair()
+    with one, other, FileSlice(path, 0, 3000) as asked, FileSlice(path, 0, 3000) as another:
+        one.setblocking(False)
+        for context_id, payload, found in ((1, asked, b"old"), (3, asked, b"new"), (1, another, b"new")):
+            path.write_bytes(b"old" * 1000)
+            core = requestor(Limits(pdu_length=4096))
+            outbox = Outbox(core, Facilities())
+            outbox.read_ahead(context_id, asked)
+            path.write_bytes(b"new" * 1000)
+            core.send(1, False, payload, True)
+            assert outbox.flush(one)
+            assert other.recv(1 << 16)[12:] == found * 1000
+        with FileSlice(path, 0, 4000) as longer:
+            outbox.read_ahead(1, longer)  # whoever sends it is told
+            core.send(1, False, longer, True)
+            with pytest.raises(SourceChanged):
+                outbox.flush(one)
 
 
 def test_a_file_that_became_shorter(tmp_path: Path) -> None:
@@ -716,17 +741,41 @@ def test_an_interrupt_in_the_middle_of_sending(serving: Callable[..., Server], t
     folder = tmp_path / "out"
     server = serving(StorageSCP(folder))
     write_ct(tmp_path / "a", 64 << 20)
-    association = AE("USER").associate("127.0.0.1", server.port, contexts=tmp_path / "a")
     main = threading.get_ident()
+    interrupted = threading.Event()
 
-    def interrupt() -> None:
-        eventually(lambda: any(path.stat().st_size > 1 << 20 for path in folder.iterdir()))
-        signal.pthread_kill(main, signal.SIGINT)
+    def relay(listener: socket.socket) -> None:
+        """Between both: nothing more passes once the object has begun, until the interrupt has been seen."""
+        near, _ = listener.accept()
+        with near, raw_socket(server.port) as far:
+            back = threading.Thread(target=pass_on, args=(far, near))
+            back.start()
+            passed = 0
+            while passed < 4 << 20 and (data := near.recv(1 << 16)):
+                far.sendall(data)
+                passed += len(data)
+            eventually(lambda: any(path.stat().st_size > 1 << 20 for path in folder.iterdir()))
+            signal.pthread_kill(main, signal.SIGINT)
+            interrupted.wait(PATIENCE)
+            pass_on(near, far)
+            back.join(PATIENCE)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        association.c_store(tmp_path / "a")
-    thread.join()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=relay, args=(listener,))
+        thread.start()
+        association = AE("USER").associate("127.0.0.1", listener.getsockname()[1], contexts=tmp_path / "a")
+        with pytest.raises(KeyboardInterrupt):
+            association.c_store(tmp_path / "a")
+        interrupted.set()
+        thread.join(PATIENCE)
     assert not association.is_open
     eventually(lambda: not os.listdir(folder))
+
+
+def pass_on(one: socket.socket, other: socket.socket) -> None:
+    """All that comes, up to the end of the direction."""
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_WR)

@@ -21,7 +21,7 @@ from dicomcore.limits import Limits
 from dicomcore.net import AE, Association, Server, StoreResult
 from dicomcore.net.metrics import Metrics
 from dicomcore.services.base import User
-from tests.net.conftest import PATIENCE
+from tests.net.conftest import PATIENCE, hurry
 
 DRIVERS = ("blocking", "asyncio", "uvloop")
 
@@ -39,6 +39,9 @@ class Driver:
 
     def associate(self, port: int, **options: Any) -> Association:
         return AE("USER").associate("127.0.0.1", port, **options)
+
+    def hurry(self, association: Any, **limits: float) -> None:
+        hurry(association, **limits)
 
     def close(self) -> None:
         for server in self._servers:
@@ -83,6 +86,10 @@ class LoopDriver(Driver):
             return await aio.AE("USER").associate("127.0.0.1", port, **options)
 
         return LoopAssociation(self, self.run(work()))
+
+    def hurry(self, association: Any, **limits: float) -> None:
+        link = association._association._link
+        link.limits = link.core.limits = link.limits.but(**limits)
 
     def close(self) -> None:
         try:
@@ -201,11 +208,6 @@ class LoopAssociation:
     def wait(self, timeout: float) -> bool:
         stands: bool = self._driver.run(self._association.wait(timeout))
         return stands
-
-    def hurry(self, **limits: float) -> None:
-        """Shorten times of an association that stands."""
-        link = self._association._link
-        link.limits = self._association._limits = link.limits.but(**limits)
 
     def release(self) -> None:
         self._driver.run(self._association.release())

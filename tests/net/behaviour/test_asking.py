@@ -205,8 +205,8 @@ def test_a_release_that_is_not_answered_ends_all_the_same(driver: Driver) -> Non
         until_closed(sock)
 
     with scripted(script) as port:
-        limits = Limits(association_timeout=0.1, network_timeout=0.1)
-        association = driver.associate(port, limits=limits)
+        association = driver.associate(port)
+        driver.hurry(association, association_timeout=0.1, network_timeout=0.1)
         association.release()
         assert not association.is_open
 
