@@ -27,7 +27,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     demo = [sys.executable, "-m", "dicomcore", "demo", "--out", "study"]
-    subprocess.run(demo, cwd=folder, capture_output=True, check=True, timeout=120)
+    subprocess.run(demo, cwd=folder, capture_output=True, check=True, timeout=240)
     return folder
 
 
@@ -79,7 +79,7 @@ def test_public_modules_say_what_they_have(name: str) -> None:
 def test_python_blocks(page: str, study: Path) -> None:
     for block in blocks(page):
         command = [sys.executable, "-W", "error", "-c", block]
-        done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.net.conftest import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -27,18 +28,15 @@ def is_server(block: str) -> bool:
 
 @pytest.fixture
 def port() -> int:
-    """A port that was free a moment ago, in place of README's 11112."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        chosen: int = probe.getsockname()[1]
-        return chosen
+    """A free port in place of README's 11112."""
+    return free_port()
 
 
 @pytest.fixture
 def study(tmp_path: Path, port: int) -> Path:
     """A folder as README has it made: `dicomcore demo --out study`."""
     demo = [sys.executable, "-m", "dicomcore", "demo", "--out", "study"]
-    subprocess.run(demo, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    subprocess.run(demo, cwd=tmp_path, capture_output=True, check=True, timeout=240)
     for number, block in enumerate(blocks("python")):
         kind = "server" if is_server(block) else f"block{number}"
         (tmp_path / f"{kind}.py").write_text(block.replace("11112", str(port)))
@@ -67,7 +65,7 @@ def test_python_blocks(study: Path, server: subprocess.Popen[str]) -> None:
     said = ""
     for script in scripts:
         done = subprocess.run(
-            [sys.executable, "-W", "error", script], cwd=study, capture_output=True, text=True, check=False, timeout=60
+            [sys.executable, "-W", "error", script], cwd=study, capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, f"{script.read_text()}\n{done.stdout}\n{done.stderr}"
         said += done.stdout

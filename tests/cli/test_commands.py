@@ -23,7 +23,7 @@ from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 
 HOST = "127.0.0.1"
-ANSWER = 60.0  # seconds; a guard against a hang, no test waits for it
+ANSWER = 240.0  # seconds; a guard against a hang, no test waits for it
 
 
 def run(*arguments: object) -> Result:
@@ -52,11 +52,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def closed_port() -> int:
-    with socket.socket() as taken:
+def closed_port() -> Iterator[int]:
+    with socket.socket() as taken:  # and not listening
         taken.bind((HOST, 0))
-        port: int = taken.getsockname()[1]
-    return port
+        yield taken.getsockname()[1]
 
 
 # help and usage

@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 def child(*arguments: object, stdout: int, **environment: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "dicomcore", *map(str, arguments)]
     return subprocess.run(
-        command, stdout=stdout, stderr=subprocess.PIPE, timeout=60, env={**os.environ, **environment}, check=False
+        command, stdout=stdout, stderr=subprocess.PIPE, timeout=240, env={**os.environ, **environment}, check=False
     )
 
 

@@ -24,7 +24,7 @@ from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 HOST = "127.0.0.1"
-PATIENCE = 60.0  # seconds; a guard against a hang, no test waits for it
+PATIENCE = 240.0  # seconds; a guard against a hang, no test waits for it
 
 
 def run(*arguments: object) -> Result:

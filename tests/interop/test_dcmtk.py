@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +17,10 @@ from dicomcore.net import AE, store
 from dicomcore.services.base import ServiceProvider
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
-from tests.net.conftest import write_ct
+from tests.net.conftest import free_port, write_ct
 
 Peer = Callable[[str], str]
-PATIENCE = 60.0
+PATIENCE = 240.0
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 
@@ -39,9 +38,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def storescp(program: str, folder: Path, *options: str) -> Iterator[int]:
     """DCMTK's server on a free port; it says nothing when it is ready, so its port is asked until it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [program, "-od", str(folder), *options, str(port)],
         env=ENVIRONMENT,
@@ -50,7 +47,7 @@ def storescp(program: str, folder: Path, *options: str) -> Iterator[int]:
     )
     try:
         ae = AE("PROBE")
-        for _ in range(2000):
+        for _ in range(20_000):
             assert process.poll() is None
             try:
                 with ae.associate("127.0.0.1", port) as association:

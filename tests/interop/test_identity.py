@@ -66,7 +66,7 @@ def test_dcmtk_states_who_it_is(peer: Peer, tmp_path: Path, options: list[str], 
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=240,
         )
     assert (done.returncode == 0) == accepted, done.stderr
     assert len(list((tmp_path / "out").iterdir())) == accepted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -23,7 +22,7 @@ from dicomcore.services.storage import StorageSCP, Stored
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.uids import new_uid
-from tests.net.conftest import CT, eventually
+from tests.net.conftest import CT, eventually, free_port
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "docs" / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="no source tree: testing the wheel")
@@ -41,16 +40,9 @@ class Orthanc(NamedTuple):
     def rest(self, path: str, body: object = None) -> Any:
         """GET, or POST of JSON."""
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data, timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data, timeout=240) as answer:
             text = answer.read()
         return json.loads(text) if text else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +83,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory, peer: Callable[[str], str]
         yield entity
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(240)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import RoleSelection
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.uids import new_uid
-from tests.net.conftest import CT, PATIENCE, Scripted
+from tests.net.conftest import CT, PATIENCE, Scripted, free_port
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "docs" / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="no source tree: testing the wheel")
@@ -108,16 +107,9 @@ def stored(folder: Path) -> list[str]:
     return sorted(str(dcmread(path).SOPInstanceUID) for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in arguments], capture_output=True, text=True, check=False, timeout=60, errors="replace"
+        [str(part) for part in arguments], capture_output=True, text=True, check=False, timeout=240, errors="replace"
     )
 
 
@@ -126,7 +118,7 @@ def listening(arguments: list[str], port: int, folder: Path) -> Iterator[None]:
     """A server as a process, up when it answers a C-ECHO."""
     process = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(2000):
+        for _ in range(20_000):
             assert process.poll() is None
             try:
                 with AE("USER").associate("127.0.0.1", port, called_ae="QRSCP") as association:
@@ -427,7 +419,7 @@ def test_we_find_and_cancel(pynetdicom: Any) -> None:
 
     def handle(event: Any) -> Iterator[tuple[int, Any]]:
         assert event.identifier.PatientName == "Müller*"
-        for number in range(1_000 if event.identifier.PatientID == "endless" else 5):
+        for number in range(10_000 if event.identifier.PatientID == "endless" else 5):
             if event.is_cancelled:
                 cancelled.set()
                 yield 0xFE00, None

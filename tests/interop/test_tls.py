@@ -35,7 +35,7 @@ from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 from dicomcore.vocab.tls import tls_profile
 from tests.net.certificates import House, Identity
-from tests.net.conftest import CT, PATIENCE, eventually, write_ct
+from tests.net.conftest import CT, PATIENCE, eventually, free_port, write_ct
 
 Peer = Callable[[str], str]
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
@@ -77,7 +77,7 @@ def body(path: Path) -> bytes:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [str(part) for part in arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=ENVIRONMENT)
 
 
 def ours(house: House, profile: str = "B.12", *, clients: bool = True) -> TLS:
@@ -119,9 +119,7 @@ def test_their_users(
 @contextmanager
 def storescp(program: str, folder: Path, house: House, theirs: Identity, *options: str) -> Iterator[int]:
     folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     secure = ["+tls", theirs.key, theirs.certificate, "+cf", house.authority.file]
     command = [program, "-od", folder, *secure, *options, port]
     process = subprocess.Popen(
@@ -311,9 +309,7 @@ def test_their_client_with_each_suite(house: House, profile: str, suite: str) ->
 @pytest.mark.parametrize(("profile", "suite"), SUITES)
 def test_their_server_with_each_suite(house: House, profile: str, suite: str) -> None:
     theirs = identity_for(house, suite)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = ["s_server", "-accept", f"127.0.0.1:{port}", "-cert", theirs.certificate, "-key", theirs.key]
     with Piped(*arguments, *versions(suite), "-naccept", "2") as server:
         wait_for(server.process, port)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from random import SystemRandom
 from time import monotonic
 from typing import Any
 
@@ -129,6 +130,15 @@ class RawPeer:
 
     def __exit__(self, *_: object) -> None:
         self.sock.close()
+
+
+def free_port() -> int:
+    """For a program that cannot be told 0: not one of those that the system gives to whoever asks meanwhile."""
+    for port in SystemRandom().sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def raw_socket(port: int) -> socket.socket:

@@ -43,7 +43,7 @@ def test_dciodvfy_finds_no_fault(settings: Settings, syntax: str, tmp_path: Path
     for number, ds in enumerate(iter_study(settings)):
         path = tmp_path / f"{number}.dcm"
         ds.save_as(path, transfer_syntax=syntax)
-        run = subprocess.run([program, str(path)], capture_output=True, text=True, timeout=60, check=False)
+        run = subprocess.run([program, str(path)], capture_output=True, text=True, timeout=240, check=False)
         assert run.returncode == 0, (ds.Modality, run.stderr)
         assert "Error" not in run.stderr, (ds.Modality, run.stderr)
         assert "Warning" not in run.stderr, (ds.Modality, run.stderr)
