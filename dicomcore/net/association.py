@@ -20,7 +20,6 @@ from dicomcore.data.part10 import FileHeader
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
     AssociationAborted,
-    AssociationRejected,
     DicomError,
     LocalProtocolError,
     NegotiationError,
@@ -35,9 +34,10 @@ from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, Waiter
-from dicomcore.net.tls import SecuritySettings, why_no_tls
+from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.tls_socket import TLSSocket, Wire, secure
 from dicomcore.net.transport import connect, join_address
+from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.storage import StorageSCU, Transcoder, several
@@ -49,7 +49,6 @@ from dicomcore.ul import (
     Negotiated,
     Quirks,
     Release,
-    advice,
     explain,
 )
 from dicomcore.ul import Association as Core
@@ -165,33 +164,17 @@ class Association(Calls):
                 written = connection.flush()
                 left = deadline - monotonic()
                 if left <= 0 or not connection.wait(waiter.wait, written=written, timeout=left):
-                    error = PeerTimeout(f"{peer} did not answer within {limits.association_timeout:g} s", answer=(0, 0))
-                    connection.abort(error)
+                    late = PeerTimeout(f"{peer} did not answer within {limits.association_timeout:g} s", answer=(0, 0))
+                    connection.abort(late)
                     connection.flush()
-                    raise error
+                    raise late
                 connection.pull()
-            if connection.refusal is not None:
-                refusal = connection.refusal
-                raise AssociationRejected(
-                    explain(request, refusal), answer=(refusal.result, refusal.source, refusal.reason)
-                )
-            if connection.negotiated is None:
-                assert connection.over is not None
-                if isinstance(sock, TLSSocket) and sock.failure is not None:
-                    raise why_no_tls(sock.failure, peer)  # in TLS 1.3 the peer judges after our handshake
-                mute = not connection.core.received_length
-                if mute and security is not None:
-                    raise why_no_tls(ConnectionResetError(), peer)
-                hints = ["does it want TLS there?" if mute else "", advice(request, None)]
-                raise AssociationAborted(
-                    f"{peer}: {connection.over.message}",
-                    answer=connection.over.answer,
-                    hint="; ".join(filter(None, hints)) or None,
-                )
+            failure = sock.failure if isinstance(sock, TLSSocket) else None
+            negotiated = agreed(connection, request, peer, failure, secure=security is not None)
             association = cls(connection, peer, facilities, transcoder, Effects(associate))
-            if not connection.negotiated.contexts:
+            if not negotiated.contexts:
                 association.release()
-                raise NegotiationError(explain(request, connection.negotiated.answer, quirks))
+                raise NegotiationError(explain(request, negotiated.answer, quirks))
         except BaseException:
             sock.close()
             watch.closed()
@@ -372,6 +355,8 @@ class Association(Calls):
                         under_way[message_id] = ready[0], ready[1]
                         self._connection.flush()
                         ready = self._prepare(waiting)
+                    if ready is not None and ready[2] is not None:
+                        self._connection.outbox.read_ahead(ready[2].context_id, ready[2].body)
                     result = self._settle(under_way)
                 yield result
         finally:

@@ -14,6 +14,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import DicomError, LocalProtocolError, NegotiationError, PeerTimeout, SourceChanged
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import RECORD, Wire
-from dicomcore.ul import Association, Segment, Slice
+from dicomcore.ul import Association, Segment, Slice, Stretch
 
 __all__ = [
     "Outbox",
@@ -145,6 +146,7 @@ class Outbox:
         self._gather = facilities.sendmsg
         self._views: list[bytes | memoryview] = []
         self._buffer: bytearray | None = None
+        self._ahead: tuple[Stretch, int, int] | None = None  # what `_buffer` begins with already, as `_frame` tells it
         self._pump = load_pump() if facilities.pump else None
 
     @property
@@ -155,7 +157,17 @@ class Outbox:
     def release_memory(self) -> None:
         """Give the read buffer back; an idle association holds none."""
         if not self._views:
-            self._buffer = None
+            self._buffer = self._ahead = None
+
+    def read_ahead(self, context_id: int, payload: Any) -> None:
+        """While there is nothing else to do: frame the beginning of a data set that is perhaps sent next."""
+        self._ahead = None
+        size = self._core.fragment_length
+        if self._pump is None or type(payload) is not FileSlice or not self.empty:
+            return
+        stretch = Stretch(payload, 0, len(payload), size, context_id, 0, True)
+        with suppress(SourceChanged):  # whoever sends it finds that again
+            self._ahead = stretch, *self._frame(stretch, FIRST_BATCH)
 
     def flush(self, sock: Wire) -> bool:
         """True when all is written, False when the socket takes no more now. OSError when it is broken."""
@@ -195,23 +207,35 @@ class Outbox:
 
     def _next(self, batch: int) -> list[bytes | memoryview]:
         """Whole PDUs, at least one; a body that lies in a file is framed in the buffer while it is read."""
-        core, pump = self._core, self._pump
-        if pump is None:
+        core = self._core
+        ahead, self._ahead = self._ahead, None
+        if self._pump is None:
             return self._load(core.segments(batch))
         views = cast("list[bytes | memoryview]", core.segments(batch, slices=False))
         if views and not core.wants_write:
             return views
         stretch = core.stretch()
-        payload: Any = None if stretch is None else stretch.payload
-        if stretch is None or type(payload) is not FileSlice:
+        if stretch is None or type(stretch.payload) is not FileSlice:
             return views or self._load(core.segments(batch))
-        _, position, stop, size, *headers = stretch
+        if ahead is not None and ahead[0] == stretch:
+            _, reached, used = ahead
+        else:
+            reached, used = self._frame(stretch, batch)
+        core.framed(reached, used)
+        views.append(memoryview(self._buffer)[:used])  # type: ignore[arg-type]
+        return views
+
+    def _frame(self, stretch: Stretch, batch: int) -> tuple[int, int]:
+        """Read PDUs of a file's stretch into the buffer: the position reached, and their length. Or SourceChanged."""
+        payload, position, stop, size, *headers = stretch
+        file: Any = payload
+        pump: Any = self._pump
         room = max(batch, size + pump.HEADER)
         if self._buffer is None or len(self._buffer) < room:
             self._buffer = bytearray(max(room, BATCH + pump.HEADER * MANY))
         try:
             error, reached, used = pump.frame(
-                payload.fileno(), payload.offset, position, stop, size, *headers, self._buffer, batch
+                file.fileno(), file.offset, position, stop, size, *headers, self._buffer, batch
             )
             if error:
                 raise OSError(error, os.strerror(error))
@@ -219,9 +243,7 @@ class Outbox:
             raise SourceChanged(f"a file could not be read while it was sent: {error}") from error
         if reached == position:
             raise SourceChanged("a file has become shorter while it was sent", hint="its owner wrote to it")
-        core.framed(reached, used)
-        views.append(memoryview(self._buffer)[:used])
-        return views
+        return reached, used
 
     def _load(self, parts: Sequence[Segment]) -> list[bytes | memoryview]:
         """Parts as views; what lies in a file is read into the buffer that the last batch used."""

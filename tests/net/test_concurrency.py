@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -21,18 +19,11 @@ from dicomcore.services.base import Call, Invoke, Perform, Receive, Request, Res
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import (
-    Accept,
-    Acceptance,
-    Associate,
-    Association,
-    AssociationRequested,
     AsyncWindow,
     Body,
     RoleSelection,
-    propose,
 )
 from dicomcore.vocab.sop_classes import VERIFICATION
-from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
 from .conftest import CT, FIND, PATIENCE, RawPeer, Scripted, eventually, write_ct
 
@@ -41,8 +32,6 @@ Provider = Generator[Any, Any, None]
 
 ECHO = command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)
 FINDING = command("C-FIND-RQ", AffectedSOPClassUID=FIND)
-GETTING = "1.2.840.10008.5.1.4.1.2.2.3"
-COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 class Together:
@@ -248,8 +237,8 @@ def test_message_ids_wrap_and_skip_those_in_flight(serving: Serving, user: AE) -
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """4 KiB in each direction on both ends."""
 
-    def tune(sock: socket.socket) -> None:
-        real(sock)
+    def tune(sock: socket.socket, *, accepted: bool = False) -> None:
+        real(sock, accepted=accepted)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
@@ -300,127 +289,6 @@ def test_small_buffers_and_both_sides_sending(serving: Serving, user: AE, tmp_pa
         results = list(association.c_store_many(paths, window=16))
     assert [result.status for result in results] == [0] * len(paths)
     assert taken == [6_000] * len(paths)
-
-
-def test_large_objects_go_out_while_the_peer_floods_us(serving: Serving) -> None:
-    """C-GET with sub-operations of 3 MB, and N-EVENT-REPORTs with a body as fast as the window allows."""
-    objects = 4
-    reported: list[int] = []
-
-    def getting(request: Request, context: ServiceContext) -> Provider:
-        yield Receive(MemorySink(1000))
-        ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2.3")
-
-        def storing() -> Generator[Any, Any, int]:
-            answer = yield Invoke(3, ask, bytes(3_000_000))
-            return int(answer.status)
-
-        for done in range(1, objects + 1):
-            assert (yield Perform(storing())) == 0
-            yield Response(0xFF00, elements=counts(done, objects - done))
-        yield Response(0, elements=counts(objects, 0))
-
-    def reporting(request: Request, context: ServiceContext) -> Provider:
-        received = yield Receive(MemorySink(100_000))
-        reported.append(received.length)
-        yield Response(0)
-
-    server = serving(
-        Scripted(getting, GETTING, CommandField.C_GET_RQ),
-        Scripted(reporting, COMMITMENT, CommandField.N_EVENT_REPORT_RQ),
-        VerificationSCP(),
-        Scripted(lambda request, context: iter(()), CT, CommandField.C_STORE_RQ),  # type: ignore[arg-type, return-value]
-        window=0,
-        workers=2,
-        roles={CT: (True, True), COMMITMENT: (True, True)},
-    )
-    peer = Flooding(server.port, objects)
-    with peer.sock:
-        peer.run()
-    assert peer.stored == objects
-    assert peer.final == 0
-    assert reported == [50_000] * peer.reports
-    assert peer.reports > 5
-
-
-def counts(done: int, left: int) -> dict[str, int]:
-    names = ("Completed", "Remaining", "Failed", "Warning")
-    return {f"NumberOf{name}Suboperations": number for name, number in zip(names, (done, left, 0, 0), strict=True)}
-
-
-class Flooding:
-    """A requestor that gets objects and never stops reporting, always reading as well."""
-
-    def __init__(self, port: int, objects: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self.core = Association(requestor=True)
-        rows = [(uid, (EXPLICIT_LE.uid,)) for uid in (GETTING, CT, COMMITMENT)]
-        roles = [RoleSelection(CT, True, True), RoleSelection(COMMITMENT, True, True)]
-        self.core.request(
-            Associate(propose(rows, calling_ae="F", called_ae="SERVER", roles=roles, window=AsyncWindow(0, 0)))
-        )
-        self.core.connected()
-        self.exchange: Exchange | None = None
-        self.unsent: deque[bytes] = deque()
-        self.stored = self.reports = self.open_reports = 0
-        self.final: int | None = None
-        self.storing: Any = None
-
-    def run(self) -> None:
-        self.sock.setblocking(False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            while self.final is None or self.open_reports:
-                if not self.unsent:
-                    self.unsent.extend(bytes(part) for part in self.core.segments(65536))  # type: ignore[arg-type]
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
-                selector.modify(self.sock, events)
-                ready = selector.select(PATIENCE)
-                assert ready, f"nothing moves: {self.stored} stored, {self.reports} reported"
-                if ready[0][1] & selectors.EVENT_WRITE and self.unsent:
-                    part = self.unsent.popleft()
-                    if rest := part[self.sock.send(part) :]:
-                        self.unsent.appendleft(rest)
-                if ready[0][1] & selectors.EVENT_READ:
-                    self.read()
-
-    def read(self) -> None:
-        count = self.sock.recv_into(self.core.buffer())
-        assert count, "the server has closed"
-        self.core.received(count)
-        for event in self.core.events():
-            if isinstance(event, Body):
-                assert self.exchange is not None
-                for message in self.exchange.receive(event):
-                    self.digest(message)
-            else:
-                self.exchange = Exchange(self.core)
-                self.exchange.request(1, command("C-GET-RQ", AffectedSOPClassUID=GETTING, Priority=0), b"")
-        self.flood()
-
-    def flood(self) -> None:
-        assert self.exchange is not None
-        while self.final is None and self.exchange.can_request and self.core.queued_length < 200_000:
-            report = command(
-                "N-EVENT-REPORT-RQ", AffectedSOPClassUID=COMMITMENT, AffectedSOPInstanceUID="1.2", EventTypeID=1
-            )
-            self.exchange.request(5, report, bytes(50_000))
-            self.reports += 1
-            self.open_reports += 1
-
-    def digest(self, message: Any) -> None:
-        assert self.exchange is not None
-        if isinstance(message, RequestReceived):
-            self.storing = message
-        elif isinstance(message, Fragment):
-            if message.last:
-                self.stored += 1
-                self.exchange.respond(message.context_id, response(self.storing.command, 0))
-        elif message.command.field == CommandField.C_GET_RSP:
-            if message.final:
-                self.final = message.command.elements["Status"]
-        else:
-            self.open_reports -= 1
 
 
 def test_messages_are_never_interleaved(serving: Serving) -> None:
@@ -508,61 +376,6 @@ def test_a_cancel_is_heard_by_the_one_it_means(serving: Serving) -> None:
             while not isinstance(answer, ResponseReceived):  # a body may come by itself
                 answer = peer.receive()[-1]
             assert (answer.message_id, answer.command.elements["Status"]) == (number, 0xFE00)
-
-
-def test_the_acceptor_cancels_what_the_requestor_performs(user: AE) -> None:
-    """C-CANCEL the other way round: the peer that accepted is the SCU."""
-    cancelled = threading.Event()
-
-    def provider(request: Request, context: ServiceContext) -> Provider:
-        yield Receive(MemorySink(1000))
-        yield Response(0xFF00, b"")
-        while not context.cancelled:
-            yield Response(0xFF00, b"")
-        cancelled.set()
-        yield Response(0xFE00)
-
-    statuses: list[int] = []
-
-    def accept(listener: socket.socket) -> None:
-        sock, _ = listener.accept()
-        acceptance = Acceptance(ae_title="PEER", supported={FIND: (EXPLICIT_LE.uid,)}, roles={FIND: (True, True)})
-        core = Association(requestor=False, acceptance=acceptance)
-        core.connected()
-        exchange = Exchange(core)
-        with sock:
-            while True:
-                count = sock.recv_into(core.buffer())
-                if not count:
-                    return
-                core.received(count)
-                for event in core.events():
-                    if isinstance(event, AssociationRequested):
-                        core.request(Accept())
-                        exchange.request(1, FINDING, b"")
-                    elif isinstance(event, Body):
-                        for message in exchange.receive(event):
-                            if isinstance(message, ResponseReceived):
-                                statuses.append(message.command.elements["Status"])
-                                if len(statuses) == 3:
-                                    exchange.cancel(1, message.message_id)
-                for part in core.segments():
-                    sock.sendall(bytes(part))  # type: ignore[arg-type]
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept, args=(listener,))
-        thread.start()
-        association = user.associate(
-            "127.0.0.1",
-            listener.getsockname()[1],
-            contexts=[FIND],
-            services=[Scripted(provider, FIND, CommandField.C_FIND_RQ)],
-            roles=[RoleSelection(FIND, True, True)],
-        )
-        eventually(lambda: association.wait(0.01) and cancelled.is_set() and 0xFE00 in statuses)
-        association.abort()
-        thread.join(PATIENCE)
-    assert statuses[-1] == 0xFE00
 
 
 # peers that leave

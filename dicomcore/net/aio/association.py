@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dicomcore.errors import (
     AssociationAborted,
-    AssociationRejected,
     DicomError,
     LocalProtocolError,
     NegotiationError,
@@ -37,6 +36,7 @@ from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls import SecuritySettings, why_no_tls
 from dicomcore.net.transport import check_address, join_address, tune
+from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
 from dicomcore.services.messages import Ask, failure
@@ -140,26 +140,13 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
         except BaseException as error:
             await _leave(link, AssociationAborted(f"not associated: {error}", answer=(0, 0)))
             raise
-        if link.refusal is not None:
-            refusal = link.refusal
-            await link.gone()
-            raise AssociationRejected(
-                explain(request, refusal), answer=(refusal.result, refusal.source, refusal.reason)
-            )
         if link.negotiated is None:
-            await link.gone()
-            if security is not None and isinstance(link.broken, OSError):
-                raise why_no_tls(link.broken, peer)  # in TLS 1.3 the peer judges after our handshake
-            over = link.why_over()
-            if not link.core.received_length:
-                if security is not None:
-                    raise why_no_tls(ConnectionResetError(), peer)
-                over.hint = "does it want TLS there?"
-            raise over
+            await link.gone()  # then it is known why
+        negotiated = agreed(link, request, peer, link.broken, secure=security is not None)
         association = cls(link, transcoder)
-        if not link.negotiated.contexts:
+        if not negotiated.contexts:
             await association.release()
-            raise NegotiationError(explain(request, link.negotiated.answer, quirks))
+            raise NegotiationError(explain(request, negotiated.answer, quirks))
         return association
 
     @property

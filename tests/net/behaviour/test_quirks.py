@@ -1,4 +1,4 @@
-"""Odd peers on real sockets: each does what its quirk names; borne with it, and without it as the standard says."""
+"""Odd peers, with every driver: each does what its quirk names; borne with it, and without it as the standard says."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import pytest
 from dicomcore.data.part10 import read_header
 from dicomcore.dimse.command import command, encode_command
 from dicomcore.errors import AssociationAborted
-from dicomcore.net import AE
-from dicomcore.net.server import Server
 from dicomcore.services.base import Call, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
@@ -39,7 +37,7 @@ from dicomcore.vocab.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from tests.net.conftest import CT, PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
 from tests.ul.wire import p_data, pdv
 
-Serving = Callable[..., Server]
+from .drivers import Driver
 
 
 @contextmanager
@@ -90,23 +88,23 @@ def listening(answer: Callable[[AssociationRequested], Accept | None]) -> Iterat
             assert not thread.is_alive()
 
 
-def test_a_peer_that_hangs_up_on_the_window_item() -> None:
+def test_a_peer_that_hangs_up_on_the_window_item(driver: Driver) -> None:
     def answer(event: AssociationRequested) -> Accept | None:
         return None if event.request.user.async_window else Accept()
 
     with listening(answer) as port:
         with pytest.raises(AssociationAborted, match="try without it") as caught:
-            AE("USER").associate("127.0.0.1", port, window=0)
+            driver.associate(port, window=0)
         assert "no-async" in str(caught.value)
-        with AE("USER").associate("127.0.0.1", port, window=0, quirks=Quirks.named("no-async")) as association:
+        with driver.associate(port, window=0, quirks=Quirks.named("no-async")) as association:
             assert association.negotiated.window == (1, 1)
 
 
-def test_a_peer_that_does_not_answer_role_selection() -> None:
+def test_a_peer_that_does_not_answer_role_selection(driver: Driver) -> None:
     roles = [RoleSelection(CT, False, True)]
     with listening(lambda event: Accept()) as port:
         for quirks, usable in ((Quirks(), 0), (Quirks.named("no-role-answer"), 1)):
-            with AE("USER").associate("127.0.0.1", port, contexts=[CT], roles=roles, quirks=quirks) as association:
+            with driver.associate(port, contexts=[CT], roles=roles, quirks=quirks) as association:
                 assert len(contexts_for(CT, None, association.negotiated, "scp")) == usable
                 assert ("taken as agreed" in association.explain()) == bool(usable)
 
@@ -120,8 +118,8 @@ def padded_request() -> bytes:
 
 
 @pytest.mark.parametrize(("quirks", "kind"), [(Quirks(), 3), (Quirks.named("odd-padding"), 2)])
-def test_a_peer_that_pads_oddly(serving: Serving, quirks: Quirks, kind: int) -> None:
-    server = serving(VerificationSCP(), require_called_ae=True, quirks=quirks)
+def test_a_peer_that_pads_oddly(driver: Driver, quirks: Quirks, kind: int) -> None:
+    server = driver.serve(VerificationSCP(), require_called_ae=True, quirks=quirks)
     with raw_socket(server.port) as sock:
         sock.sendall(padded_request())
         answer = sock.recv(1 << 16)
@@ -134,11 +132,11 @@ def test_a_peer_that_pads_oddly(serving: Serving, quirks: Quirks, kind: int) -> 
         assert sock.recv(1 << 16)[0] == 4
 
 
-def test_a_command_and_its_data_set_in_one_pdu(serving: Serving, tmp_path: Path) -> None:
+def test_a_command_and_its_data_set_in_one_pdu(driver: Driver, tmp_path: Path) -> None:
     uid = write_ct(tmp_path / "ct.dcm", 1000)
     header = read_header(tmp_path / "ct.dcm")
     data = (tmp_path / "ct.dcm").read_bytes()[header.dataset_offset :]
-    server = serving(StorageSCP(tmp_path / "out"))
+    server = driver.serve(StorageSCP(tmp_path / "out"))
     request = command("C-STORE-RQ", MessageID=1, AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0)
     with RawPeer(server.port, CT) as peer:
         peer.exchange.request(1, request, data)  # for the exchange to know; what it frames is not sent
@@ -157,7 +155,7 @@ def test_a_command_and_its_data_set_in_one_pdu(serving: Serving, tmp_path: Path)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(), Quirks.named("release-pending")])
-def test_a_peer_that_releases_while_a_response_is_pending(serving: Serving, quirks: Quirks) -> None:
+def test_a_peer_that_releases_while_a_response_is_pending(driver: Driver, quirks: Quirks) -> None:
     started, go, gone = threading.Event(), threading.Event(), threading.Event()
 
     def provider(request: Request, context: ServiceContext) -> Any:
@@ -168,7 +166,7 @@ def test_a_peer_that_releases_while_a_response_is_pending(serving: Serving, quir
         finally:
             gone.set()
 
-    server = serving(Scripted(provider), quirks=quirks)
+    server = driver.serve(Scripted(provider), quirks=quirks)
     with RawPeer(server.port) as peer:
         peer.exchange.request(1, command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION))
         peer.flush()
