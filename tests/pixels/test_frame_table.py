@@ -113,7 +113,7 @@ def test_an_extended_table_of_frames_in_several_fragments() -> None:
     assert ["several fragments" in issue.message for issue in issues] == [True]
 
 
-@pytest.mark.parametrize("frames", [1, 2, 6])
+@pytest.mark.parametrize("frames", [1, 2, 7])
 def test_a_table_that_fits_the_fragments_is_believed_against_the_number_of_frames(frames: int) -> None:
     table, issues, source = table_of(flat(TWO), frames, basic=offsets(TWO))
     assert joined(table, source) == WHOLE
