@@ -69,8 +69,9 @@ class Operation:
 
     def take(self, views: list[memoryview]) -> None:
         """Fragments into the sink; what it refuses, and all after that, is dropped and reported with `Received`."""
-        self._count(sum(map(len, views)))
-        if self.receive is None or self.error is not None:
+        length = sum(map(len, views))
+        self._count(length)
+        if not length or self.receive is None or self.error is not None:
             return
         sink = self.receive.sink
         try:

@@ -118,22 +118,15 @@ class _Intake:
         if self.sink is not None:
             self.sink.write(view)
         else:
-            self._look(view)
+            self._look(view, [])
 
     def writev(self, views: list[memoryview], /) -> None:
-        rest = iter(views)
-        while self.sink is None:
-            view = next(rest, None)
-            if view is None:
+        if self.sink is not None:
+            _write(self.sink, views)
+            return
+        for position, view in enumerate(views, 1):
+            if self._look(view, views[position:]):
                 return
-            self._look(view)
-        remaining = list(rest)
-        gather = getattr(self.sink, "writev", None)
-        if gather is not None and len(remaining) > 1:
-            gather(remaining)
-        else:
-            for view in remaining:
-                self.sink.write(view)
 
     def fileno(self) -> int:
         """Where the body may be written to directly; -1 while its head is looked at, or when it goes to no file."""
@@ -155,7 +148,7 @@ class _Intake:
     def complete(self) -> Sink:
         """After the last fragment: the sink, with everything in it."""
         if self.sink is None:
-            self._open(self._peek(self._head)._replace(decided=True), self._head)
+            self._open(self._peek(self._head)._replace(decided=True), self._head, [])
         assert self.sink is not None
         return self.sink
 
@@ -164,17 +157,19 @@ class _Intake:
         if self.sink is not None:
             self.sink.discard()
 
-    def _look(self, view: memoryview) -> None:
+    def _look(self, view: memoryview, rest: list[memoryview]) -> bool:
+        """Whether that is enough of a head: then it is written, and the ``rest`` of what is here as well."""
         head: bytes | memoryview = view
         if self._head:
             head = self._head + bytes(view)
         if len(head) >= self._peek_at:
             uids = self._peek(head)
             if uids.decided or len(head) >= PEEK_LENGTH:
-                self._open(uids, head)
-                return
+                self._open(uids, head, rest)
+                return True
             self._peek_at = max(_FIRST_PEEK, 2 * len(head))
         self._head = bytes(head)
+        return False
 
     def _peek(self, head: bytes | memoryview) -> SopUids:
         syntax = transfer_syntax(self._instance.transfer_syntax_uid)
@@ -185,7 +180,7 @@ class _Intake:
                 raise EncodingError(f"not deflated: {error}", clause="PS3.5 A.5") from None
         return peek_sop_uids(head, explicit=syntax.explicit, big_endian=syntax.big_endian)
 
-    def _open(self, uids: SopUids, head: bytes | memoryview) -> None:
+    def _open(self, uids: SopUids, head: bytes | memoryview, rest: list[memoryview]) -> None:
         instance = self._instance
         if uids[:2] != instance[:2]:
             _check_uids(uids, instance)
@@ -198,11 +193,20 @@ class _Intake:
             sending_ae=instance.calling_ae,
             receiving_ae=instance.called_ae,
         )
-        if len(head) <= _JOINED_LENGTH:
+        if len(head) <= _JOINED_LENGTH and not rest:
             sink.write(b"".join((meta, head)))
         else:
-            sink.write(meta)
-            sink.write(head)
+            _write(sink, [memoryview(meta), memoryview(head), *rest])
+
+
+def _write(sink: Sink, views: list[memoryview]) -> None:
+    """All of them, at once if the sink can do that."""
+    gather = getattr(sink, "writev", None)
+    if gather is not None and len(views) > 1:
+        gather(views)
+    else:
+        for view in views:
+            sink.write(view)
 
 
 def _check_uids(uids: SopUids, instance: NewInstance) -> None:

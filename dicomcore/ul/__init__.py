@@ -30,7 +30,7 @@ from .negotiation import (
     options_for,
     propose,
 )
-from .outbound import Payload, Segment, Slice
+from .outbound import Payload, Segment, Slice, Stretch
 from .pdu import (
     APPLICATION_CONTEXT,
     PDU,
@@ -127,6 +127,7 @@ __all__ = [
     "Slice",
     "State",
     "StorageOptions",
+    "Stretch",
     "Tracer",
     "UnknownItem",
     "UserIdentity",

@@ -145,6 +145,11 @@ class Association:
         return self._state not in (State.Sta1, State.Sta4) and not self._events
 
     @property
+    def fragment_length(self) -> int:
+        """The longest fragment that the peer takes; 0 while that is not known."""
+        return self._outbound.fragment_length
+
+    @property
     def sent_length(self) -> int:
         """Bytes handed out, in all."""
         return self._outbound.sent_length
