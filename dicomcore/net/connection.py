@@ -54,6 +54,12 @@ ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more t
 class Connection:
     """One association on one socket. Not thread-safe, but for what is done with ``guard`` held."""
 
+    over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
+    released = False
+    short = True  # the last read did not fill its block, so the socket is probably empty
+    ended = False  # the peer closed, or the connection broke
+    _deaf = False  # the peer takes nothing more; what it sent before is still read
+
     def __init__(
         self,
         sock: Wire,
@@ -91,11 +97,6 @@ class Connection:
         )
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
-        self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
-        self.released = False
-        self.short = True  # the last read did not fill its block, so the socket is probably empty
-        self.ended = False  # the peer closed, or the connection broke
-        self._deaf = False  # the peer takes nothing more; what it sent before is still read
 
     @property
     def wants_read(self) -> bool:
@@ -123,10 +124,14 @@ class Connection:
 
         ``through``: a body that goes to a file may go there at once, as far as it has arrived.
         """
-        core = self.core
         if through and (moved := self._pass_through()) is not None:
             return moved
-        if not self.wants_read:
+        return self.read()
+
+    def read(self) -> bool:
+        """The ordinary way."""
+        core = self.core
+        if not core.wants_read or (self.inbox and self.operations.holds_views):
             return False
         view = core.buffer()
         try:

@@ -200,11 +200,13 @@ class Tally:
         self.received_bytes += other.received_bytes
         self.sent_bytes += other.sent_bytes
         for mine, its in ((self.rejected, other.rejected), (self.ended, other.ended)):
-            for key, number in its.copy().items():
-                mine[key] = mine.get(key, 0) + number
+            if its:
+                for key, number in its.copy().items():
+                    mine[key] = mine.get(key, 0) + number
         for rows, more in ((self.performed, other.performed), (self.asked, other.asked)):
-            for command, row in more.copy().items():
-                rows.setdefault(command, Row()).add(row)
+            if more:
+                for command, row in more.copy().items():
+                    rows.setdefault(command, Row()).add(row)
 
     def metrics(self, **now: Any) -> Metrics:
         """A frozen copy; ``now``: what is no counter."""

@@ -41,6 +41,21 @@ log = Log("net")
 class ServedConnection(Connection):
     """A connection on the server. ``lock`` guards it while a provider runs and the selector watches."""
 
+    lent = False  # a worker has the reading, or is about to; else the selector
+    performers = 0  # workers that run a provider while others have the reading
+    timer: list[Any] | None = None  # the server's timer for this connection
+    timer_at = float("inf")  # when that is due
+    deadline = float("inf")
+    established = False
+    parting = False  # our last word is out; the peer has a moment to close
+    _release_due = False
+    _write_watched = False  # the selector sends what is queued
+    _waiting_since: float | None = None  # for the rest of a message, in the selector
+    _starved_since: float | None = None  # a body waits for memory
+    _waited = 0.0  # for the rest of this message
+    _message = -1  # which one: how many had begun
+    _arrived = 0  # bytes that had arrived then
+
     def __init__(
         self,
         sock: Wire,
@@ -64,23 +79,10 @@ class ServedConnection(Connection):
             sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch, share=share
         )
         self.peer = self.operations.peer = peer
-        self.lent = False  # a worker has the reading, or is about to; else the selector
-        self.performers = 0  # workers that run a provider while others have the reading
-        self.timer_at = float("inf")  # when the server's timer for this connection is due
-        self.deadline = float("inf")
-        self.established = False
-        self.parting = False  # our last word is out; the peer has a moment to close
         self._poller = poller
         self._effects = effects
         self._submit = submit
         self._decide = decide
-        self._release_due = False
-        self._write_watched = False  # the selector sends what is queued
-        self._waiting_since: float | None = None  # for the rest of a message, in the selector
-        self._starved_since: float | None = None  # a body waits for memory
-        self._waited = 0.0  # for the rest of this message
-        self._message = -1  # which one: how many had begun
-        self._arrived = 0  # bytes that had arrived then
 
     # what arrives
 
@@ -134,7 +136,7 @@ class ServedConnection(Connection):
         if through and (moved := self._pass_through()) is not None:
             return moved
         with self.lock:
-            return super().pull()
+            return self.read()
 
     def flush(self) -> bool:
         with self.lock:

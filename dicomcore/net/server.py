@@ -64,6 +64,7 @@ log = Log("net")
 LINGER = 0.005  # seconds a worker waits for the next message of the association it has just served
 SLICE = 0.050  # seconds an association may keep its worker while others wait for one
 LONG_REQUESTS = 32  # connections whose A-ASSOCIATE-RQ may at a time need more than `Limits.handshake_length`
+ACCEPT = Accept()
 LOCAL_LIMIT = Reject(result=2, source=3, reason=2)  # rejected-transient, presentation provider, local-limit-exceeded
 
 
@@ -99,9 +100,7 @@ class Server:
         self._connections: dict[int, ServedConnection] = {}
         self._budget = Budget(limits.memory_budget, limits.memory_object)
         self._long: set[int] = set()  # descriptors of those whose requests are long
-        self._timers = Timers(
-            lambda connection: self._connections.get(connection.fd) is connection, lambda: len(self._connections)
-        )
+        self._timers = Timers()
         self._mailbox: deque[Callable[[], None]] = deque()
         self._closing = NEVER  # when everything that is left is aborted
         self._closed = threading.Event()
@@ -218,7 +217,7 @@ class Server:
     def _welcome(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         wire: Wire = sock
         try:
-            tune(sock)
+            tune(sock, accepted=True)
             if self._security is not None:
                 wire = TLSSocket(sock, self._security, server_side=True)
         except OSError:
@@ -257,7 +256,7 @@ class Server:
         if refusal is not None:
             self._answer(connection, Reject(refusal.result, refusal.source, refusal.reason))
         elif self._authorize is None:
-            self._answer(connection, Accept())
+            self._answer(connection, ACCEPT)
         else:
             self._pool.submit(partial(self._judge, connection, event, self._authorize))
 
@@ -316,7 +315,7 @@ class Server:
             now = monotonic()
             connection.waited(now)
             connection.core.tick(now)
-            connection.pull()
+            connection.read()
             if connection.performers:
                 self._attend_performing(connection)
                 return
@@ -344,7 +343,8 @@ class Server:
                 if not connection.lent:
                     self._attend_performing(connection)
             return
-        connection.flush()
+        if not connection.outbox.empty:
+            connection.flush()
         if connection.runnable:
             self._lend(connection)
             return
@@ -375,6 +375,7 @@ class Server:
         self._long.discard(connection.fd)
         self._admission.leave(connection.peer[0], associated=connection.established)
         self._poller.forget(connection.fd)
+        self._timers.forget(connection)
         connection.close()
         self._door.has_room()
 

@@ -20,16 +20,16 @@ class Timed(Protocol):
 
     deadline: float
     timer_at: float
+    timer: list[Any] | None
 
 
 class Timers:
-    """Two heaps. ``alive(connection)``: whether it is still open; ``count()``: how many are."""
+    """Two heaps, of rows [moment, serial number, connection or work]; a row without one is ignored."""
 
-    def __init__(self, alive: Callable[[Any], bool], open_count: Callable[[], int]) -> None:
-        self._alive = alive
-        self._open_count = open_count
+    def __init__(self) -> None:
         self._serial = count()
-        self._connections: list[tuple[float, int, Any]] = []
+        self._connections: list[list[Any]] = []
+        self._gone = 0  # rows whose connection has ended or has another row
         self._works: list[tuple[float, int, Callable[[], Any]]] = []
 
     @property
@@ -47,20 +47,33 @@ class Timers:
     def schedule(self, connection: Timed) -> None:
         """See that it is looked after at its deadline at the latest."""
         if connection.deadline < connection.timer_at:
+            self.forget(connection)
             connection.timer_at = connection.deadline
-            heapq.heappush(self._connections, (connection.deadline, next(self._serial), connection))
+            connection.timer = row = [connection.deadline, next(self._serial), connection]
+            heapq.heappush(self._connections, row)
+
+    def forget(self, connection: Timed) -> None:
+        """It has ended: its row keeps it no longer."""
+        if connection.timer is not None:
+            row, connection.timer = connection.timer, None
+            row[2] = None
+            connection.timer_at = NEVER
+            self._gone += 1
 
     def due(self, now: float) -> Iterator[Any]:
         """Connections whose entry is due; each has none then."""
         heap = self._connections
         while heap and heap[0][0] <= now:
-            moment, _, connection = heapq.heappop(heap)
-            if moment == connection.timer_at and self._alive(connection):
-                connection.timer_at = NEVER
+            connection = heapq.heappop(heap)[2]
+            if connection is None:
+                self._gone -= 1
+            else:
+                connection.timer, connection.timer_at = None, NEVER
                 yield connection
-        if len(heap) > 2 * self._open_count() + 64:  # what the entries of ended connections keep alive
-            heap[:] = [row for row in heap if row[0] == row[2].timer_at and self._alive(row[2])]
+        if self._gone > len(heap) // 2 + 64:
+            heap[:] = [row for row in heap if row[2] is not None]
             heapq.heapify(heap)
+            self._gone = 0
 
     def put_off(self, moment: float, work: Callable[[], Any]) -> None:
         heapq.heappush(self._works, (moment, next(self._serial), work))

@@ -13,8 +13,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from time import monotonic
 from typing import Any, cast
 
@@ -36,6 +38,7 @@ __all__ = [
     "tune",
 ]
 
+INHERITED = sys.platform == "linux"  # a connection has the options of the socket that accepted it
 KiB = 1024
 BATCH = 256 * KiB  # bytes framed and read from a file at a time: fits the second-level cache
 FIRST_BATCH = 64 * KiB
@@ -65,11 +68,19 @@ def check_address(host: object, port: object) -> None:
         raise NegotiationError(f"no port {port!r}", hint="a port is a number from 1 to 65535")
 
 
-def tune(sock: socket.socket) -> None:
-    """What every connection gets: no delay, no blocking, and a probe that finds a dead peer behind a silent network."""
+def tune(sock: socket.socket, *, accepted: bool = False) -> None:
+    """What every connection gets: no delay, no blocking, and a probe that finds a dead peer behind a silent network.
+
+    One that was ``accepted`` from a socket of `listen` has some of that from there.
+    """
+    if not (accepted and INHERITED):
+        _set_options(sock)
+    sock.setblocking(False)
+
+
+def _set_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setblocking(False)
 
 
 def connect(host: str, port: int, timeout: float) -> socket.socket:
@@ -129,6 +140,7 @@ def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             chosen = port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
             sock.bind((address[0], chosen, *address[2:]))
+            _set_options(sock)
             sock.listen(backlog)
             sock.setblocking(False)
     except BaseException:
@@ -321,6 +333,7 @@ class RecordOutbox(Outbox):
         return int(sock.send(memoryview(record)[:used]))
 
 
+@cache
 def load_pump() -> Any:
     """The compiled data path. ImportError where the platform has none: see `Facilities.pump`."""
     from dicomcore._core import pump

@@ -84,6 +84,7 @@ class Watch:
         "_performed",
         "_since",
         "_tells",
+        "_whispers",
         "_why",
         "association",
         "extra",
@@ -119,7 +120,9 @@ class Watch:
         self._finished = False
         self._open = False
         self.tally.opened = 1
-        _net.debug("connected with %s", self.peer, extra=self.extra)
+        self._whispers = _net.isEnabledFor(logging.DEBUG)
+        if self._whispers:
+            _net.debug("connected with %s", self.peer, extra=self.extra)
         if hooks is not None:
             hooks.put(ConnectionOpened(self.association, self.peer))
 
@@ -169,11 +172,11 @@ class Watch:
         self._open = True
         self._began = self._clock()
         self.tally.accepted = 1
-        agreed, all_ = len(negotiated.contexts), len(negotiated.contexts) + len(negotiated.refused)
-        titles = f"{negotiated.calling_ae} -> {negotiated.called_ae}"
-        _net.info(
-            "association accepted: %s, peer %s, %s of %s contexts", titles, self.peer, agreed, all_, extra=self.extra
-        )
+        if _net.isEnabledFor(logging.INFO):
+            agreed, all_ = len(negotiated.contexts), len(negotiated.contexts) + len(negotiated.refused)
+            titles = f"{negotiated.calling_ae} -> {negotiated.called_ae}"
+            told = titles, self.peer, agreed, all_
+            _net.info("association accepted: %s, peer %s, %s of %s contexts", *told, extra=self.extra)
         if self._hooks is not None:
             calling, called = negotiated.calling_ae, negotiated.called_ae
             self._hooks.put(AssociationAccepted(self.association, self.peer, calling, called, negotiated))
@@ -200,10 +203,12 @@ class Watch:
         if self._finished:
             return
         self._how = self._how or "aborted"
-        self._end()
+        if self._open or not self.tally.ended:
+            self._end()
         self._finished = True
         self._measure()
-        _net.debug("connection with %s closed", self.peer, extra=self.extra)
+        if self._whispers:
+            _net.debug("connection with %s closed", self.peer, extra=self.extra)
         if self._hooks is not None:
             self._hooks.put(ConnectionClosed(self.association, self.peer))
         if self._home is not None:
@@ -237,9 +242,10 @@ class Watch:
         self._measure()
         if _net.isEnabledFor(logging.INFO):
             self._tell_end()
-        for message_id, (_, field) in list(self._asked.items()):
-            self._ended(message_id, field, "user", None, 0.0)
-        self._asked.clear()
+        if self._asked:
+            for message_id, (_, field) in list(self._asked.items()):
+                self._ended(message_id, field, "user", None, 0.0)
+            self._asked.clear()
         if self._hooks is not None:
             calling, called = self._titles()
             self._hooks.put(

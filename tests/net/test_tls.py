@@ -657,7 +657,7 @@ def test_small_buffers_and_a_window_in_both_directions(
     from dicomcore.net import association as user_side
     from dicomcore.net import server as server_side
 
-    def narrow(sock: socket.socket) -> None:
+    def narrow(sock: socket.socket, *, accepted: bool = False) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)

@@ -494,7 +494,7 @@ def installed(threads: Threads) -> Iterator[None]:
     places = [row for row in places if hasattr(row[0], row[1])]
     places += [
         (door_module, "listen", threads.listen),
-        (server_module, "tune", lambda sock: None),
+        (server_module, "tune", lambda sock, accepted: None),
         (server_module, "open_poller", lambda facilities: Poller(threads)),
         (workers_module, "Bell", lambda facilities: Bell(threads)),
         (workers_module, "Waiter", lambda facilities, bell=None: Waiter(threads, bell)),

@@ -247,7 +247,7 @@ class Server:
             return
         self._flooded = False
         try:
-            tune(sock)
+            tune(sock, accepted=True)
         except OSError:
             sock.close()
             self._admission.leave(peer[0], associated=False)

@@ -30,8 +30,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection has small buffers."""
     tune = transport.tune
 
-    def tighter(sock: socket.socket) -> None:
-        tune(sock)
+    def tighter(sock: socket.socket, *, accepted: bool = False) -> None:
+        tune(sock, accepted=accepted)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # less is slow: acknowledgements are delayed
 
