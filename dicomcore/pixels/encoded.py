@@ -81,7 +81,8 @@ class EncodedFrames:
         for fault in faults:
             self.accept(fault)
         self.located = located
-        self.syntax = self._effective(syntax, transfer_syntax(ds._read_syntax()), header)
+        was_read = origin is not None and located.source is origin.source
+        self.syntax = self._effective(syntax, transfer_syntax(ds._read_syntax()) if was_read else syntax, header)
         self.path = header.path
         self.row = codecs.row(self.syntax.uid)
         self.is_native = not self.syntax.encapsulated or located.fragments is None
