@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dicomcore._core import pixels as kernel
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.errors import PixelError
 from dicomcore.pixels import ImageModel, decode_native, pixel_array
+from dicomcore.pixels.native import clear_unused_bits, decode_frame, encode_frame
+from tests.reference import pixels as twin
 
 WORD_ORDER = ("rtdose_expb.dcm", "rtdose_expb_1frame.dcm")  # 32 bits in big-endian OW
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -289,3 +292,159 @@ def test_absurd_descriptions_give_an_array_or_a_pixel_error(
     except PixelError:
         return
     assert array.nbytes <= 8 * len(data) + 8
+
+
+ORDERS: dict[str, int] = {"little": kernel.LITTLE, "big": kernel.BIG, "words": kernel.WORDS}
+
+
+@st.composite
+def described(draw: st.DrawFn) -> dict[str, Any]:
+    """What the kernel is told of a frame, all that PS3.5 8.1.1 and PS3.3 C.7.6.3.1 allow of it."""
+    size = draw(st.sampled_from([0, 1, 2, 4, 8]))
+    samples = draw(st.sampled_from([1, 3, 4]))
+    halved = size > 0 and samples == 3 and draw(st.booleans())
+    pixels = draw(st.integers(1, 40) | st.sampled_from([4095, 4096, 4097])) * (2 if halved else 1)
+    return {
+        "pixels": pixels,
+        "samples": samples,
+        "size": size,
+        "stored": draw(st.integers(1, 8 * size)) if size else 1,
+        "order": draw(st.sampled_from(["little", "big", "words"])),
+        "planar": size > 0 and not halved and draw(st.booleans()),
+        "halved": halved,
+    }
+
+
+def stored_bytes(shape: dict[str, Any], bit: int) -> int:
+    values = shape["pixels"] * shape["samples"]
+    if shape["size"] == 0:
+        length = (bit + values + 7) // 8
+    else:
+        length = bit // 8 + (values * 2 // 3 if shape["halved"] else values) * shape["size"]
+    return int(length + length % 2 if shape["order"] == "words" else length)
+
+
+@given(shape=described(), bit=st.integers(0, 15), is_signed=st.booleans(), seed=st.integers(0, 2**32), data=st.data())
+def test_the_kernel_decodes_as_its_twin(
+    shape: dict[str, Any], bit: int, is_signed: bool, seed: int, data: st.DataObject
+) -> None:
+    bit = bit if shape["size"] == 0 else bit // 8 * 8 if shape["size"] == 1 else 0
+    raw = np.random.default_rng(seed).bytes(stored_bytes(shape, bit))
+    expected = twin.decode(raw, is_signed=is_signed, bit=bit, **shape)
+    out = np.empty(len(expected), f"{'i' if is_signed else 'u'}{max(shape['size'], 1)}")
+    order, plain = ORDERS[shape["order"]], data.draw(st.sampled_from([0, kernel.NARROW, kernel.SINGLY]))
+    kernel.decode(
+        raw, out.view(np.uint8), shape["samples"], shape["size"], shape["stored"], is_signed, order,
+        shape["planar"], shape["halved"], bit, plain,
+    )  # fmt: skip
+    assert out.tolist() == expected
+    with pytest.raises(ValueError, match="no frame of"):
+        kernel.decode(
+            raw[:-1], out.view(np.uint8), shape["samples"], shape["size"], shape["stored"], is_signed, order,
+            shape["planar"], shape["halved"], bit, plain,
+        )  # fmt: skip
+
+
+@given(shape=described(), seed=st.integers(0, 2**32), data=st.data())
+def test_the_kernel_encodes_as_its_twin(shape: dict[str, Any], seed: int, data: st.DataObject) -> None:
+    if shape["size"] != 1:
+        shape["halved"] = False
+    chance = np.random.default_rng(seed)
+    count = shape["pixels"] * shape["samples"]
+    frame = np.frombuffer(chance.bytes(count * max(shape["size"], 1)), f"u{max(shape['size'], 1)}")
+    if shape["size"] == 0:
+        frame = frame * (chance.random(count) < 0.5)
+    expected = twin.encode(frame.tolist(), **shape)
+    plain = data.draw(st.sampled_from([0, kernel.NARROW, kernel.SINGLY]))
+    what = (shape["samples"], shape["size"], shape["stored"], ORDERS[shape["order"]], shape["planar"], shape["halved"])
+    assert kernel.encode(frame.view(np.uint8), None, *what, 0, plain) == expected
+    out = np.full(len(expected) + 3, 0xA5, np.uint8)
+    assert kernel.encode(frame.view(np.uint8), out, *what, 0, plain) is None
+    assert out.tobytes() == expected + b"\xa5" * 3
+    with pytest.raises(ValueError, match="no room"):
+        kernel.encode(frame.view(np.uint8), out[: len(expected) - 1], *what, 0, plain)
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=6), words=st.booleans(), seed=st.integers(0, 2**32))
+def test_frames_of_single_bits_are_packed_one_behind_the_other(counts: list[int], words: bool, seed: int) -> None:
+    bits = [np.random.default_rng(seed + i).integers(0, 2, count, np.uint8) for i, count in enumerate(counts)]
+    total = sum(counts)
+    out, done = np.full((total + 15) // 16 * 2, 0xFF, np.uint8), 0
+    order = kernel.WORDS if words else kernel.LITTLE
+    for frame in bits:
+        kernel.encode(frame, out[done // 16 * 2 :], 1, 0, 1, order, bit=done % 16)
+        done += len(frame)
+    expected = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
+    if words:
+        assert out.tobytes() == twin.turned(expected + b"\0" * (len(expected) % 2))
+    else:
+        assert out.tobytes()[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("options", [
+    (5, 1, 8), (0, 1, 8), (1, 3, 8), (1, -1, 8), (1, 1, 9), (1, 1, 0), (1, 2, 8, False, 3), (1, 2, 8, False, -1),
+    (1, 1, 8, False, 0, False, False, 16), (1, 1, 8, False, 0, False, False, -1), (1, 1, 8, False, 0, False, False, 3),
+    (1, 1, 8, False, 0, False, True), (3, 1, 8, False, 0, True, True), (3, 0, 1, False, 0, False, True), (3, 2, 8),
+])  # fmt: skip
+def test_what_no_frame_is_like_is_refused(options: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        kernel.decode(bytes(64), np.empty(16, np.uint8), *options)
+
+
+def test_no_pixels_are_no_work() -> None:
+    kernel.decode(b"", np.empty(0, np.uint8), 1, 2, 16)
+    assert kernel.encode(b"", None, 1, 2, 16) == b""
+    with pytest.raises(ValueError, match="begin with"):
+        kernel.encode(bytes(2), None, 1, 0, 1, bit=1)
+
+
+@given(data=st.data(), bits=st.sampled_from([1, 8, 16, 32, 64]), samples=st.sampled_from([1, 3]), planar=st.booleans(),
+       kind=st.sampled_from("ui"), big_endian=st.booleans(), words=st.booleans())  # fmt: skip
+def test_a_frame_encoded_is_decoded_as_it_was(
+    data: st.DataObject, bits: int, samples: int, planar: bool, kind: str, big_endian: bool, words: bool
+) -> None:
+    stored = data.draw(st.integers(1, bits))
+    model = model_of(
+        rows=data.draw(st.integers(1, 5)), columns=data.draw(st.integers(1, 9)), samples=samples,
+        planar=planar and samples > 1, photometric="RGB" if samples == 3 else "MONOCHROME2", bits_allocated=bits,
+        bits_stored=stored, high_bit=stored - 1, kind=kind if bits > 1 else "u",
+    )  # fmt: skip
+    low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if model.kind == "i" else (0, (1 << stored) - 1)
+    values = st.lists(st.integers(low, high), min_size=model.frame_values, max_size=model.frame_values)
+    frame = np.array(data.draw(values), model.dtype).reshape(model.frame_shape)
+    done = encode_frame(frame, model, big_endian=big_endian, words=words)
+    assert len(done) - model.frame_length in ((0, 1) if words and big_endian else (0,))
+    out = np.empty_like(frame)
+    assert decode_frame(done, model, out, big_endian=big_endian, words=words) == model.photometric
+    np.testing.assert_array_equal(out, frame)
+
+
+def test_unused_bits_are_cleared_in_place() -> None:
+    array = np.array([[0x7FFF, -0x8000, 0x0800, 0x07FF]], np.int16)
+    clear_unused_bits(array, model_of(columns=4, bits_allocated=16, bits_stored=12, high_bit=11, kind="i"))
+    assert array.tolist() == [[-1, 0, -2048, 2047]]
+    whole = array.astype(np.uint16)
+    clear_unused_bits(whole, model_of(columns=4, bits_allocated=16, bits_stored=12, high_bit=11))
+    assert whole.tolist() == [[4095, 0, 2048, 2047]]
+
+
+def test_half_a_frame_is_refused() -> None:
+    model = model_of(rows=2, columns=2)
+    with pytest.raises(PixelError, match="3 bytes where a frame has 4"):
+        decode_frame(bytes(3), model, np.empty((2, 2), np.uint8))
+    with pytest.raises(PixelError, match="shape"):
+        encode_frame(np.empty((2, 3), np.uint8), model)
+    with pytest.raises(PixelError, match="8 bits"):
+        encode_frame(
+            np.empty((2, 2, 3), np.uint16),
+            model.but(samples=3, photometric="YBR_FULL_422", bits_allocated=16, bits_stored=16, columns=2),
+        )
+
+
+def test_subsampled_colour_both_ways() -> None:
+    model = model_of(columns=4, samples=3, photometric="YBR_FULL_422")
+    stored = bytes([10, 20, 128, 127, 30, 40, 1, 2])
+    out = np.empty((1, 4, 3), np.uint8)
+    assert decode_frame(stored, model, out) == "YBR_FULL"
+    assert out.tolist() == [[[10, 128, 127], [20, 128, 127], [30, 1, 2], [40, 1, 2]]]
+    assert encode_frame(out, model) == stored
