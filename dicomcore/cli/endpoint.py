@@ -64,8 +64,8 @@ class Endpoint:
             def do_HEAD(self) -> None:
                 self.do_GET()
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
-                log.debug("metrics: " + format, *args)
+            def log_message(self, *said: Any, **_: Any) -> None:
+                log.debug("metrics: " + said[0], *said[1:])
 
         self._server = _Server((host, port), Handler)
         self.port: int = self._server.server_address[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +25,8 @@ from dicomcore.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from dicomcore.data.dataset import Dataset
+    from dicomcore.net import Association
     from dicomcore.net.tls import TLS
     from dicomcore.services.query import Progress
 
@@ -112,19 +113,46 @@ def _query_options(command: Command) -> Command:
     return command
 
 
-def _model(model: str, operation: str) -> str:
-    """The SOP class that ``--model`` means; BadParameter when it means none."""
-    from dicomcore.errors import NegotiationError
-    from dicomcore.services.query import model_uid
+@dataclass
+class _Asking:
+    """What the three have in common: whom to ask, for what, and how to tell it."""
 
-    try:
-        return model_uid(model, operation)
-    except NegotiationError as error:
-        raise click.BadParameter(str(error), param_hint="--model") from None
+    host: str
+    port: int
+    called: str
+    calling: str
+    timeout: float | None
+    model: str
+    level: str | None
+    keys: tuple[str, ...]
+    as_json: bool
+    tls: TLS | None
 
+    @property
+    def peer(self) -> str:
+        return f"{self.called} at {self.host}:{self.port}"
 
-def _query(keys: tuple[str, ...], level: str | None) -> Dataset:
-    return query_of((f"QueryRetrieveLevel={level.upper()}", *keys) if level else keys)
+    @property
+    def query(self) -> Dataset:
+        return query_of((f"QueryRetrieveLevel={self.level.upper()}", *self.keys) if self.level else self.keys)
+
+    @contextmanager
+    def association(self, operation: str, services: Callable[[], Iterable[Any]] = tuple) -> Iterator[Association]:
+        """One for this operation; BadParameter when ``--model`` means none. Failures end the command."""
+        from dicomcore.errors import NegotiationError
+        from dicomcore.net import AE
+        from dicomcore.services import model_uid
+
+        try:
+            contexts = [model_uid(self.model, operation)]
+        except NegotiationError as error:
+            raise click.BadParameter(str(error), param_hint="--model") from None
+        with failing():
+            ae = AE(self.calling, limits=association_limits(self.timeout))
+            with ae.associate(
+                self.host, self.port, called_ae=self.called, contexts=contexts, services=services(), tls=self.tls
+            ) as association:
+                yield association
 
 
 @click.command("find")
@@ -132,18 +160,7 @@ def _query(keys: tuple[str, ...], level: str | None) -> Dataset:
 @tls_options()
 @_query_options
 @verbose_option
-def find_command(
-    host: str,
-    port: int,
-    called: str,
-    calling: str,
-    timeout: float | None,
-    model: str,
-    level: str | None,
-    keys: tuple[str, ...],
-    as_json: bool,
-    tls: TLS | None,
-) -> None:
+def find_command(**options: Any) -> None:
     """Ask the peer at HOST PORT what matches the keys (C-FIND).
 
     \b
@@ -151,24 +168,16 @@ def find_command(
       dicomcore find localhost 11112 --level STUDY -k PatientID=P1 -k StudyDate -k StudyInstanceUID
       dicomcore find localhost 11112 --model worklist -k "ScheduledProcedureStepSequence.Modality=CT" --json
     """
-    from dicomcore.net import AE
-
-    query = _query(keys, level)
+    asking = _Asking(**options)
+    query = asking.query
     found = 0
-    contexts = [_model(model, "C-FIND")]
-    with failing():
-        ae = AE(calling, limits=association_limits(timeout))
-        with ae.associate(host, port, called_ae=called, contexts=contexts, tls=tls) as association:
-            for _, identifier in association.c_find(query, model, check=True):
-                if identifier is None:
-                    continue
+    with asking.association("C-FIND") as association:
+        for _, identifier in association.c_find(query, asking.model, check=True):
+            if identifier is not None:
                 found += 1
-                if as_json:
-                    click.echo(identifier.to_json())
-                else:
-                    click.echo(f"{identifier}\n")
-    if not as_json:
-        click.echo(f"{called} at {host}:{port}: {found} matched", err=True)
+                click.echo(identifier.to_json() if asking.as_json else f"{identifier}\n")
+    if not asking.as_json:
+        click.echo(f"{asking.peer}: {found} matched", err=True)
 
 
 @click.command("get")
@@ -179,35 +188,19 @@ def find_command(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", required=True, help="Where they go."
 )
 @verbose_option
-def get_command(
-    host: str,
-    port: int,
-    called: str,
-    calling: str,
-    timeout: float | None,
-    model: str,
-    level: str | None,
-    keys: tuple[str, ...],
-    as_json: bool,
-    out: Path,
-    tls: TLS | None,
-) -> None:
+def get_command(out: Path, **options: Any) -> None:
     """Have the peer at HOST PORT send what matches the keys over this association (C-GET).
 
     \b
     Example:
       dicomcore get localhost 11112 --level STUDY -k StudyInstanceUID=1.2.3 --out study
     """
-    from dicomcore.net import AE
-    from dicomcore.services.storage import StorageSCP
+    from dicomcore.services import StorageSCP
 
-    query = _query(keys, level)
-    contexts = [_model(model, "C-GET")]
-    with failing():
-        services = [StorageSCP(out)]
-        ae = AE(calling, limits=association_limits(timeout))
-        with ae.associate(host, port, called_ae=called, contexts=contexts, services=services, tls=tls) as association:
-            _watch(association.c_get(query, model), f"{called} at {host}:{port}", "C-GET", as_json)
+    asking = _Asking(**options)
+    query = asking.query
+    with asking.association("C-GET", lambda: [StorageSCP(out)]) as association:
+        _watch(association.c_get(query, asking.model), asking, "C-GET")
 
 
 @click.command("move")
@@ -216,53 +209,37 @@ def get_command(
 @_query_options
 @title_option("--to", "DICOMCORE", "AE title of the destination, which the peer has to know.")
 @verbose_option
-def move_command(
-    host: str,
-    port: int,
-    called: str,
-    calling: str,
-    timeout: float | None,
-    model: str,
-    level: str | None,
-    keys: tuple[str, ...],
-    as_json: bool,
-    to: str,
-    tls: TLS | None,
-) -> None:
+def move_command(to: str, **options: Any) -> None:
     """Have the peer at HOST PORT send what matches the keys to another AE (C-MOVE).
 
     \b
     Example:
       dicomcore move localhost 11112 --level STUDY -k StudyInstanceUID=1.2.3 --to WORKSTATION
     """
-    from dicomcore.net import AE
-
-    query = _query(keys, level)
-    contexts = [_model(model, "C-MOVE")]
-    with failing():
-        ae = AE(calling, limits=association_limits(timeout))
-        with ae.associate(host, port, called_ae=called, contexts=contexts, tls=tls) as association:
-            _watch(association.c_move(query, to, model), f"{called} at {host}:{port}", "C-MOVE", as_json)
+    asking = _Asking(**options)
+    query = asking.query
+    with asking.association("C-MOVE") as association:
+        _watch(association.c_move(query, to, asking.model), asking, "C-MOVE")
 
 
-def _watch(responses: Iterable[Progress], peer: str, service: str, as_json: bool) -> None:
+def _watch(responses: Iterable[Progress], asking: _Asking, service: str) -> None:
     """Tell how it goes, at last how it ended. Exit status 1 when that was no success."""
     from dicomcore.vocab.status import StatusCategory, category, describe
 
     last: Progress | None = None
     for last in responses:
-        if as_json:
+        if asking.as_json:
             counts = {name: getattr(last, name) for name in ("remaining", "completed", "failed", "warning")}
             print_json({"status": last.status, **counts, "failed_instances": last.failed_instances})
         elif on_terminal() and last.remaining is not None:
             click.echo(f"\r{last.completed or 0} done, {last.remaining} to go ", nl=False, err=True)
     assert last is not None  # a final response always comes, or an exception
-    if not as_json:
+    if not asking.as_json:
         if on_terminal():
             click.echo("\r\033[K", nl=False, err=True)
         totals = [count(last.completed or 0, "object")]
         totals += [f"{number} {what}" for number, what in ((last.failed, "failed"), (last.warning, "warned")) if number]
-        click.echo(f"{peer}: {describe(last.status, service)}; {', '.join(totals)}")
+        click.echo(f"{asking.peer}: {describe(last.status, service)}; {', '.join(totals)}")
         for uid in last.failed_instances:
             click.echo(f"failed: {uid}", err=True)
     if category(last.status) is not StatusCategory.SUCCESS:

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.part10 import FileHeader, read_header
@@ -171,7 +171,6 @@ class AE(Entity):
         limits = limits or self.limits
         services = tuple(services)
         refuse_coroutines(services)
-        services = tuple(services)
         request = self._request(
             limits,
             contexts,
@@ -264,7 +263,7 @@ def presentation_contexts(contexts: Iterable[Context] | Context | None) -> list[
     if contexts is None:
         return [(VERIFICATION, PLAIN_SYNTAXES)]
     single = isinstance(contexts, str | os.PathLike | FileHeader | Dataset) or hasattr(contexts, "supported")
-    items: Iterable[Any] = [contexts] if single else contexts  # type: ignore[assignment]
+    items = cast("Iterable[Any]", [contexts] if single else contexts)
     rows: list[tuple[str, tuple[str, ...]]] = []
     headers: list[FileHeader] = []
     of_services: list[tuple[str, tuple[str, ...]]] = []

@@ -24,9 +24,10 @@ from inspect import iscoroutinefunction
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, LocalProtocolError, PeerTimeout
+from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Budget
+from dicomcore.net.deciding import reply, undecided
 from dicomcore.net.door import Door
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
@@ -65,7 +66,6 @@ LINGER = 0.005  # seconds a worker waits for the next message of the association
 SLICE = 0.050  # seconds an association may keep its worker while others wait for one
 LONG_REQUESTS = 32  # connections whose A-ASSOCIATE-RQ may at a time need more than `Limits.handshake_length`
 ACCEPT = Accept()
-LOCAL_LIMIT = Reject(result=2, source=3, reason=2)  # rejected-transient, presentation provider, local-limit-exceeded
 
 
 class Server:
@@ -269,11 +269,7 @@ class Server:
         try:
             answer = decision(authorize(replace(event, peer=connection.peer)))
         except BaseException as error:  # also SystemExit: the peer is not to wait for its time-out
-            unfit = isinstance(error, LocalProtocolError)  # no decision at all
-            answer = Reject(1, 1, 1) if unfit else Reject(2, 2, 1)
-            calling, extra = event.request.calling_ae, connection.watcher.extra
-            told = None if unfit else error
-            log.error("an association from %r is refused: %s", calling, error, exc_info=told, extra=extra)
+            answer = undecided(connection, error)
         self._post(lambda: self._guarded(partial(self._judged, answer=answer), connection))
 
     def _judged(self, connection: ServedConnection, answer: Decision) -> None:
@@ -283,22 +279,12 @@ class Server:
 
     def _answer(self, connection: ServedConnection, answer: Decision) -> None:
         """Accept or reject, unless the house is full or closing."""
-        core = connection.core
-        if core.state is not State.Sta3:
-            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
-        accepted = isinstance(answer, Accept)
-        if accepted and (self._closing < NEVER or not self._admission.associate(connection.peer[0])):
-            accepted, answer = False, LOCAL_LIMIT
-        connection.established = accepted
-        try:
-            core.request(answer)
-        except DicomError as error:  # an answer of the caller that does not fit the request
-            calling, extra = connection.operations.calling_ae, connection.watcher.extra
-            log.error("an association from %r is refused: %s", calling, error, extra=extra)
-            accepted = False
-            core.request(Reject(1, 1, 1))
-        if accepted:
+        if reply(connection, answer, lambda: self._has_room(connection)):
             self._long.discard(connection.fd)
+
+    def _has_room(self, connection: ServedConnection) -> bool:
+        connection.established = self._closing == NEVER and self._admission.associate(connection.peer[0])
+        return connection.established
 
     def _attend(self, connection: ServedConnection) -> None:
         """A socket is ready: read one block, and find out who is to go on."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeAlias
@@ -166,7 +167,8 @@ class TLSSocket:
             self.handshake()
         if self._ended:
             return 0
-        read, incoming = self._tls.read, self._incoming
+        read: Callable[[int, memoryview], Any] = self._tls.read  # a number, as it fills a buffer
+        incoming = self._incoming
         total, room = 0, len(view)
         self.short = self._write_waits = False
         try:
@@ -185,7 +187,7 @@ class TLSSocket:
                     if not count:
                         break
                 try:
-                    count = read(len(rest), rest)  # type: ignore[assignment]
+                    count = read(len(rest), rest)
                 except ssl.SSLWantReadError:
                     continue  # a record has arrived in part
                 if not count:

@@ -29,10 +29,12 @@ from dicomcore.ul import Association, Segment, Slice, Stretch
 __all__ = [
     "Outbox",
     "RecordOutbox",
-    "check_address",
+    "bare_host",
     "connect",
     "join_address",
     "listen",
+    "no_address",
+    "no_connection",
     "read_slice",
     "split_address",
     "tune",
@@ -60,12 +62,27 @@ def join_address(host: str, port: int) -> str:
     return f"[{host.strip('[]')}]:{port}" if isinstance(host, str) and ":" in host else f"{host}:{port}"
 
 
-def check_address(host: object, port: object) -> None:
-    """NegotiationError for what cannot be connected to."""
+def bare_host(host: object, port: object) -> str:
+    """The host, without the brackets of an IPv6 address. NegotiationError for what cannot be connected to."""
     if not isinstance(host, str) or not host:
         raise NegotiationError(f"no host {host!r}", hint="a name or an address, such as 127.0.0.1")
     if not isinstance(port, int) or not 0 < port <= 0xFFFF:  # the system would take it modulo 65,536
         raise NegotiationError(f"no port {port!r}", hint="a port is a number from 1 to 65535")
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def no_address(where: str, error: OSError | UnicodeError) -> NegotiationError:
+    """A host that nobody knows; a name with an empty or overlong label is not even looked up."""
+    return NegotiationError(f"no address for {where}: {getattr(error, 'strerror', None) or error}")
+
+
+def no_connection(where: str, timeout: float, failure: OSError | None) -> DicomError:
+    """Why there is no connection, by what the last address of a host came to."""
+    if isinstance(failure, TimeoutError):
+        return PeerTimeout(f"no connection to {where} within {timeout:g} s")
+    number = failure.errno if failure is not None else None
+    reason = os.strerror(number) if number else str(failure)  # event loops have words of their own
+    return NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?")
 
 
 def tune(sock: socket.socket, *, accepted: bool = False) -> None:
@@ -86,14 +103,12 @@ def _set_options(sock: socket.socket) -> None:
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     deadline = monotonic() + timeout
-    check_address(host, port)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
+    host = bare_host(host, port)
     where = join_address(host, port)
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # a name with an empty or overlong label is not even looked up
-        raise NegotiationError(f"no address for {where}: {getattr(error, 'strerror', None) or error}") from error
+    except (OSError, UnicodeError) as error:
+        raise no_address(where, error) from error
     failure: OSError | None = None
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
@@ -109,10 +124,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
             raise
         else:
             return sock
-    if isinstance(failure, TimeoutError):
-        raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from failure
-    reason = failure.strerror if failure is not None and failure.strerror else str(failure)
-    raise NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?") from failure
+    raise no_connection(where, timeout, failure) from failure
 
 
 def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:

@@ -8,7 +8,6 @@ on its way cannot be called back; one that waits for its turn has sent nothing a
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -35,7 +34,7 @@ from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls import SecuritySettings, why_no_tls
-from dicomcore.net.transport import check_address, join_address, tune
+from dicomcore.net.transport import bare_host, join_address, no_address, no_connection, tune
 from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
@@ -372,12 +371,12 @@ def _itself(answer: Answer) -> Answer:
 async def _connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect within `timeout` seconds over all addresses of `host`. NegotiationError or PeerTimeout says why not."""
     loop = asyncio.get_running_loop()
+    host = bare_host(host, port)
     where = join_address(host, port)
-    check_address(host, port)
     failure: OSError | None = None
     try:
         async with asyncio.timeout(timeout):
-            for family, kind, protocol, _, address in await _addresses(host, port):
+            for family, kind, protocol, _, address in await _addresses(host, port, where):
                 sock = socket.socket(family, kind, protocol)
                 try:
                     tune(sock)
@@ -391,19 +390,15 @@ async def _connect(host: str, port: int, timeout: float) -> socket.socket:
                 else:
                     return sock
     except TimeoutError as error:
-        raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from error
-    if isinstance(failure, TimeoutError):
-        raise PeerTimeout(f"no connection to {where} within {timeout:g} s") from failure
-    number = failure.errno if failure is not None else None
-    reason = os.strerror(number) if number else str(failure)
-    raise NegotiationError(f"no connection to {where}: {reason}", hint="is the server running there?") from failure
+        failure = error
+    raise no_connection(where, timeout, failure) from failure
 
 
-async def _addresses(host: str, port: int) -> Any:
+async def _addresses(host: str, port: int, where: str) -> Any:
     try:
         with suppress(socket.gaierror):  # not a number: somebody has to be asked
             flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
         return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # a name with an empty or overlong label is not even looked up
-        raise NegotiationError(f"no address for {host}:{port}: {getattr(error, 'strerror', None) or error}") from error
+    except (OSError, UnicodeError) as error:
+        raise no_address(where, error) from error

@@ -257,7 +257,7 @@ class UserLink(Link, UserConnection):
 def step(user: User, answer: Answer | None) -> tuple[bool, Any]:
     """Whether a user has ended, and what it yielded or returned."""
     try:
-        return False, user.send(answer)  # type: ignore[arg-type]
+        return False, next(user) if answer is None else user.send(answer)
     except StopIteration as stop:
         return True, stop.value
 

@@ -16,7 +16,6 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from dicomcore.errors import (
-    DicomError,
     LimitExceeded,
     LocalProtocolError,
 )
@@ -27,12 +26,13 @@ from dicomcore.net.aio.provider import ServedLink
 from dicomcore.net.aio.securing import Securing, secured
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
+from dicomcore.net.deciding import reply, undecided
 from dicomcore.net.door import HANDSHAKES, REST
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.handshakes import tell_failure
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
-from dicomcore.net.server import LOCAL_LIMIT, LONG_REQUESTS
+from dicomcore.net.server import LONG_REQUESTS
 from dicomcore.net.tls import SecuritySettings
 from dicomcore.net.transport import listen, tune
 from dicomcore.net.watch import Log, ServerWatch
@@ -45,7 +45,6 @@ from dicomcore.ul import (
     AssociationRequested,
     Decision,
     Reject,
-    State,
     decision,
 )
 
@@ -325,7 +324,6 @@ class Server:
     ) -> None:
         """Ask the caller; the core waits for that as long as `Limits.association_timeout`."""
         event = replace(event, peer=link.peer)
-        extra = link.watcher.extra
         try:
             if is_coroutine_function(authorize):
                 outcome = await authorize(event)
@@ -334,12 +332,8 @@ class Server:
                 if isawaitable(outcome):
                     outcome = await outcome
             answer = decision(outcome)
-        except LocalProtocolError as error:
-            log.error("an association from %r is refused: %s", event.request.calling_ae, error, extra=extra)
-            answer = Reject(1, 1, 1)
-        except (Exception, SystemExit):
-            log.exception("whether to accept %r could not be decided", event.request.calling_ae, extra=extra)
-            answer = Reject(2, 2, 1)
+        except (Exception, SystemExit) as error:
+            answer = undecided(link, error)
         with link.lock:
             self._answer(link, answer)
             link._digest()
@@ -347,22 +341,12 @@ class Server:
 
     def _answer(self, link: ServedLink, answer: Decision) -> None:
         """Accept or reject, unless the house is full or closing."""
-        core = link.core
-        if core.state is not State.Sta3:
-            return  # what came right behind the request has ended it: a fault, an abort, the end of the connection
-        accepted = isinstance(answer, Accept)
-        if accepted and (self._closing or not self._admission.associate(link.peer[0])):
-            accepted, answer = False, LOCAL_LIMIT
-        link.established = accepted
-        try:
-            core.request(answer)
-        except DicomError as error:  # an answer of the caller that does not fit the request
-            extra = link.watcher.extra
-            log.error("an association from %r is refused: %s", link.operations.calling_ae, error, extra=extra)
-            accepted = False
-            core.request(Reject(1, 1, 1))
-        if accepted:
+        if reply(link, answer, lambda: self._has_room(link)):
             self._long.discard(link)
+
+    def _has_room(self, link: ServedLink) -> bool:
+        link.established = not self._closing and self._admission.associate(link.peer[0])
+        return link.established
 
     # work that was put off
 
