@@ -120,7 +120,7 @@ cdef void _encode_singly(const Plan *plan, const uint8_t *frame, uint8_t *out) n
                 number = word
             else:
                 memcpy(&number, frame, 8)
-            number &= plan.mask
+            number = ((number & plan.mask) ^ plan.sign) - plan.sign
             for i in range(plan.size):
                 out[_byte(plan, value, i)] = <uint8_t>(number >> 8 * i)
             frame += plan.size
@@ -214,14 +214,14 @@ cdef void _encode(const Plan *plan, const uint8_t *frame, uint8_t *out) noexcept
         if swap == DC_KEEP and _is_whole(plan):
             memcpy(out, frame, plan.pixels * k * size)
         else:
-            dc_adapt(frame, out, plan.pixels * k, size, swap, plan.mask, 0, plan.plain)
+            dc_adapt(frame, out, plan.pixels * k, size, swap, plan.mask, plan.sign, plan.plain)
         return
     while at < plan.pixels:
         want = min(<size_t>BLOCK, plan.pixels - at)
         if plan.halved:
             dc_halve(frame + 3 * at, want // 2, out + 2 * at)
             if not _is_whole(plan):
-                dc_adapt(out + 2 * at, out + 2 * at, 2 * want, 1, DC_KEEP, plan.mask, 0, plan.plain)
+                dc_adapt(out + 2 * at, out + 2 * at, 2 * want, 1, DC_KEEP, plan.mask, plan.sign, plan.plain)
         else:
             for j in range(k):
                 planes[j] = out + (j * plan.pixels + at) * size
@@ -231,7 +231,7 @@ cdef void _encode(const Plan *plan, const uint8_t *frame, uint8_t *out) noexcept
                 dc_unweave_samples(frame + at * k * size, plan.pixels * size, k, size, want, planes[0])
             if swap != DC_KEEP or not _is_whole(plan):
                 for j in range(k):
-                    dc_adapt(planes[j], planes[j], want, size, swap, plan.mask, 0, plan.plain)
+                    dc_adapt(planes[j], planes[j], want, size, swap, plan.mask, plan.sign, plan.plain)
         at += want
 
 
@@ -280,8 +280,9 @@ def decode(const uint8_t[::1] data not None, uint8_t[::1] out not None, Py_ssize
 
 
 def encode(const uint8_t[::1] frame not None, uint8_t[::1] out, Py_ssize_t samples, Py_ssize_t size, Py_ssize_t stored,
-           int order=0, bint planar=False, bint halved=False, Py_ssize_t bit=0, int plain=0) -> bytes | None:
-    """All of ``frame`` into ``out``, ``bit`` bits behind its start, or into new bytes; unused bits become 0.
+           bint is_signed=False, int order=0, bint planar=False, bint halved=False, Py_ssize_t bit=0,
+           int plain=0) -> bytes | None:
+    """All of ``frame`` into ``out``, ``bit`` bits behind its start, or into new bytes; unused bits become 0, or the sign.
 
     What is before the frame stays as it is. Of single bits, any value but 0 is 1. Halved chrominance, of 8 bits only, is
     the mean of two pixels.
@@ -290,7 +291,7 @@ def encode(const uint8_t[::1] frame not None, uint8_t[::1] out, Py_ssize_t sampl
     cdef Py_ssize_t length
     cdef uint8_t *to = NULL
     cdef bytes made = None
-    _plan(&plan, frame.shape[0], samples, size, stored, False, order, planar, halved, bit, plain)
+    _plan(&plan, frame.shape[0], samples, size, stored, is_signed, order, planar, halved, bit, plain)
     length = _stored_length(&plan)
     if halved and size > 1:
         raise ValueError("chrominance is halved in 8 bits only")

@@ -27,6 +27,7 @@ def encode(
     samples: int,
     size: int,
     stored: int,
+    is_signed: bool = False,
     order: int = 0,
     planar: bool = False,
     halved: bool = False,

@@ -97,7 +97,8 @@ def encode_frame(
 ) -> bytes:
     """A frame (``model.frame_shape``, ``model.dtype``, colours of ``model``) as ``model.frame_length`` native bytes.
 
-    Unused bits become zero. Of YBR_FULL_422, whose frame has chrominance for each pixel, a pair keeps the mean.
+    Unused bits become zero, or the sign. Of YBR_FULL_422, whose frame has chrominance for each pixel, pairs keep
+    the mean.
     With ``out``, which begins ``bit`` bits before the frame, the answer is empty and the bytes are there: so frames of
     single bits follow each other. In ``words``, they come to a whole number of them.
     """
@@ -116,6 +117,7 @@ def encode_frame(
         model.samples,
         0 if model.bits_allocated == 1 else model.bits_allocated // 8,
         model.bits_stored,
+        model.kind == "i",
         WORDS if words and big_endian else BIG if big_endian else LITTLE,
         model.planar,
         model.subsampled,

@@ -42,8 +42,9 @@ def decode(
 
 
 def encode(
-    values: list[int], pixels: int, samples: int, size: int, stored: int, order: Order, planar: bool, halved: bool
-) -> bytes:
+    values: list[int], pixels: int, samples: int, size: int, stored: int, is_signed: bool, order: Order, planar: bool,
+    halved: bool,
+) -> bytes:  # fmt: skip
     if size == 0:
         packed = sum((value != 0) << i for i, value in enumerate(values))
         data = packed.to_bytes((len(values) + 7) // 8, "little")
@@ -54,7 +55,10 @@ def encode(
                     values[i + chroma] = values[i + chroma + 3] = (values[i + chroma] + values[i + chroma + 3] + 1) // 2
         cells: dict[int, bytes] = {}
         for place, value in zip(places(pixels, samples, planar, halved), values, strict=True):
-            cells[place] = (value % (1 << stored)).to_bytes(size, "big" if order == "big" else "little")
+            value %= 1 << stored
+            if is_signed and value >> (stored - 1):
+                value -= 1 << stored
+            cells[place] = value.to_bytes(size, "big" if order == "big" else "little", signed=is_signed)
         data = b"".join(cells[place] for place in sorted(cells))
     return turned(data + b"\0" * (len(data) % 2)) if order == "words" else data
 
