@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-KERNELS := $(wildcard pyx/*.pyx pyx/*.pxd)
+KERNELS := $(wildcard pyx/*.pyx pyx/*.pxd pyx/*.pxi)
 SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -16,7 +16,8 @@ help:  ## this list
 demo: $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev $(VENV)/.kernels,$(VENV)/.demo)  ## install, then show a study sent, stored and read back (under 3 minutes from a fresh clone)
 	$(BIN)/dicomcore demo
 
-test: peers lint unit sanitize wheel  ## everything: linters, all tests, sanitizers, the built wheel and sdist
+test: peers lint unit  ## everything: linters, all tests, sanitizers, the built wheel and sdist
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target sanitize wheel
 	@echo "make test: all passed"
 
 dev: $(VENV)/.dev $(VENV)/.kernels  ## an editable install with all that the tests need

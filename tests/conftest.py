@@ -1,6 +1,7 @@
 """What every test leans on: a fixed, bounded Hypothesis profile; the installed sample files; scratch space in memory.
 
-``HYPOTHESIS_PROFILE=thorough`` searches longer and with fresh seeds; everything else is the same every time.
+``HYPOTHESIS_PROFILE=thorough`` searches longer and with fresh seeds; everything else is the same every time. Under the
+sanitizers (`.ci/sanitize`) half as many examples are tried: the ordinary run has judged the values of all of them.
 Under ``LD_PRELOAD``, as `.ci/sanitize` sets it, our own processes inherit it and other programs do not.
 In CI (``CI=true``) a peer that is not installed fails its test; elsewhere the test is skipped with the reason.
 """
@@ -37,7 +38,8 @@ settings.register_profile(
     deadline=timedelta(seconds=20),
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+settings.register_profile("sanitized", parent=settings.get_profile("steady"), max_examples=30)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "sanitized" if "ASAN_OPTIONS" in os.environ else "steady"))
 
 # A shell starts background jobs (`make test &`, nohup) with SIGINT ignored, and children inherit that: then the servers
 # which tests end by SIGINT would never end.

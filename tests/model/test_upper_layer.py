@@ -8,6 +8,7 @@ transport is closed, both sides are in Sta1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -330,4 +331,7 @@ class UpperLayer(RuleBasedStateMachine):
 
 
 TestUpperLayer = UpperLayer.TestCase
-TestUpperLayer.settings = settings(settings(), max_examples=max(200, settings().max_examples), stateful_step_count=60)
+EXAMPLES = 50 if "ASAN_OPTIONS" in os.environ else 200  # it is Python alone
+TestUpperLayer.settings = settings(
+    settings(), max_examples=max(EXAMPLES, settings().max_examples), stateful_step_count=60
+)

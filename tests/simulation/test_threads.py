@@ -29,7 +29,7 @@ from .threads import Task, Threads
 from .threads import installed as threads_installed
 
 BLOCK = 25
-BLOCKS = 2 if "ASAN_OPTIONS" in os.environ else 8  # every world runs the same kernels
+BLOCKS = 1 if "ASAN_OPTIONS" in os.environ else 8  # every world runs the same kernels
 
 
 @pytest.mark.parametrize("start", range(0, BLOCKS * BLOCK, BLOCK))

@@ -11,7 +11,7 @@ from .anomalies import Durability, cut_everywhere, fail_each_operation, kill_at_
 from .world import CUTS, World
 
 BLOCK = 100
-BLOCKS = 4 if "ASAN_OPTIONS" in os.environ else 20  # every world runs the same kernels
+BLOCKS = 2 if "ASAN_OPTIONS" in os.environ else 20  # every world runs the same kernels
 
 
 @pytest.mark.parametrize("start", range(0, BLOCKS * BLOCK, BLOCK))
