@@ -10,16 +10,19 @@ import importlib
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import dicomcore
-from dicomcore import Dataset
+from dicomcore import AE, Dataset, Limits, Quirks, StorageSCP, events
+from dicomcore.services import Stored
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no source tree: testing the wheel")
-ALONE = ["pydicom.md"]  # what they show needs nothing but the study
+ALONE = ["limits.md", "pydicom.md"]  # what they show needs nothing but the study
 PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
 
 
@@ -83,6 +86,18 @@ def test_python_blocks(page: str, study: Path) -> None:
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
+def test_storing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page sends is sent to a server that keeps its word on windows; what it serves is served."""
+    monkeypatch.chdir(study)
+    names: dict[str, Any] = {}
+    with AE("PACS").serve(0, host="127.0.0.1", services=[StorageSCP(tmp_path)], window=16) as server:
+        for block in blocks("storing.md"):
+            exec(block.replace("11112", str(server.port)), names)
+    assert names["status"] == 0
+    assert [result.status for result in names["results"]] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_names_for_pydicom_users_exist() -> None:
     text = (DOCS / "pydicom.md").read_text()
     ours = [row.split(" | ", 1)[1] for row in re.findall(r"^\|(.*)\|$", text, re.MULTILINE) if " | " in row]
@@ -92,3 +107,47 @@ def test_names_for_pydicom_users_exist() -> None:
             assert hasattr(Dataset, name), name
         for name in re.findall(r"\bdicomcore\.(\w+)", cell):
             assert hasattr(dicomcore, name), name
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, its own head left out."""
+    section = (DOCS / page).read_text().partition(heading + "\n")[2].partition("\n## ")[0]
+    table = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split(" | ")] for row in table[2:]]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([\w-]+)`", cell)
+
+
+def shown(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,g} /s" if name.endswith("rate") else f"{value:g} s"
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if value >= size and value % size == 0:
+            return f"{value // size} {unit}"
+    return f"{value:,}"
+
+
+def test_the_table_of_limits_is_that_of_the_code() -> None:
+    told = [(*names(bound), default) for bound, default, _ in rows("limits.md", "## Limits")]
+    assert told == [(field.name, shown(field.name, field.default)) for field in fields(Limits)]
+
+
+def test_the_table_of_quirks_names_every_profile() -> None:
+    told = [names(row[0]) for row in rows("limits.md", "## Quirks")]
+    assert told == [[name] for name in Quirks.names()]
+
+
+def test_the_table_of_events_is_that_of_the_code() -> None:
+    told = {names(event)[0]: names(more) for event, _, more in rows("watching.md", "## Events")}
+    ours = {name: getattr(events, name) for name in events.__all__ if name != "Event"}
+    common = {field.name for field in fields(events.Event)}
+    assert told == {
+        name: [field.name for field in fields(kind) if field.name not in common] for name, kind in ours.items()
+    }
+
+
+def test_the_table_of_what_is_stored_is_that_of_the_code() -> None:
+    told = [name for row in rows("storing.md", "## Receive") for name in names(row[0])]
+    assert told == list(Stored._fields)
