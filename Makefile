@@ -17,7 +17,7 @@ demo: $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev $(VENV)/.kernels,$(VENV)/.demo)
 	$(BIN)/dicomcore demo
 
 test: peers lint unit  ## everything: linters, all tests, sanitizers, the built wheel and sdist
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target sanitize wheel
+	$(MAKE) --no-print-directory --jobs=2 sanitize wheel
 	@echo "make test: all passed"
 
 dev: $(VENV)/.dev $(VENV)/.kernels  ## an editable install with all that the tests need

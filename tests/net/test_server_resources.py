@@ -47,7 +47,7 @@ def test_associations_are_served_when_every_descriptor_is_taken(tmp_path: Path) 
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        user = AE("USER", limits=Limits(association_timeout=0.5, dimse_timeout=PATIENCE))
+        user = AE("USER", limits=Limits(association_timeout=3.0, dimse_timeout=PATIENCE))
         open_ones: list[Association] = []
         with suppress(PeerTimeout):
             while len(open_ones) < 40:
