@@ -392,7 +392,7 @@ class Operations:
                 elif kind in _FOR_DRIVERS:
                     return effect  # type: ignore[no-any-return]
                 else:
-                    operation.failure = LocalProtocolError(f"no body is left for {effect!r}, or it is no effect")
+                    operation.failure = _no_effect(effect)
         except StopIteration:
             if operation.answered:
                 self._leave(operation)
@@ -497,6 +497,13 @@ class Operations:
 
 
 _FOR_DRIVERS: Final = frozenset({Call, Associate, Await, At, Perform})
+
+
+def _no_effect(effect: object) -> LocalProtocolError:
+    if isinstance(effect, Receive):
+        return LocalProtocolError("no body is left to receive", hint="the request had none, or it was received already")
+    what = f"a provider yields Response, Receive or another effect, not {type(effect).__name__}"
+    return LocalProtocolError(what, hint="see dicomcore.services.base")
 
 
 def _takes(operation: Operation) -> bool:

@@ -501,7 +501,7 @@ class Server:
             connection.lent = False
         self._post(lambda: self._guarded(self._returned, connection))
         if self._closed.is_set():
-            connection.close()  # its provider was stuck until long after the server had closed
+            self._drop(connection)  # the selector, which would have done it, has ended
             connection.work()  # what still waited for the peer is closed too
 
     def _fed(self, connection: ServedConnection) -> None:

@@ -26,10 +26,10 @@ several at a time, up to the agreed window.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
-from types import MappingProxyType
+from inspect import isasyncgenfunction, iscoroutinefunction
+from types import GeneratorType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from dicomcore.dimse.command import Command, CommandField, response
@@ -91,6 +91,10 @@ _REQUIRED: Final[Mapping[int, tuple[StatusCategory, frozenset[str], str]]] = Map
         CommandField.N_CREATE_RQ: (StatusCategory.SUCCESS, frozenset({"AffectedSOPInstanceUID"}), "PS3.7 10.1.5.1.4"),
     }
 )
+
+
+_REQUESTS: Final = tuple(field for field in CommandField if field < 0x8000 and field != CommandField.C_CANCEL_RQ)
+_HANDLE: Final = "handle(request, context) is a generator function, which yields effects and responses"
 
 
 class BodySink(Protocol):
@@ -294,15 +298,16 @@ class Router:
         roles: dict[str, tuple[bool, bool]] = {}
         providers: dict[tuple[str, int], ServiceProvider] = {}
         for service in services:
-            if isinstance(service, type) or not hasattr(service, "supported"):
-                raise LocalProtocolError(f"{service!r} is no service", hint="an instance, such as VerificationSCP()")
+            _check_service(service)
             roles.update(getattr(service, "roles", {}))
             for abstract_syntax, transfer_syntaxes in service.supported.items():
                 known = supported.get(abstract_syntax, ())
                 supported[abstract_syntax] = known + tuple(uid for uid in transfer_syntaxes if uid not in known)
                 for command_field in service.commands:
                     if providers.setdefault((abstract_syntax, command_field), service) is not service:
-                        raise LocalProtocolError(f"two services for {command_field.name} of {abstract_syntax}")
+                        raise LocalProtocolError(
+                            f"two services for {CommandField(command_field).name} of {abstract_syntax}"
+                        )
         self.supported: Mapping[str, tuple[str, ...]] = MappingProxyType(supported)
         self.roles: Mapping[str, tuple[bool, bool]] = MappingProxyType(roles)
         self._providers = providers
@@ -322,7 +327,10 @@ class Router:
         key = request.context.general or request.context.abstract_syntax, request.command.field
         service = self._providers.get(key)
         if service is not None:
-            return service.handle(request, context), key in self._prompt
+            provider = service.handle(request, context)
+            if type(provider) is not GeneratorType and not hasattr(provider, "send"):
+                provider = _no_provider(service, provider)
+            return provider, key in self._prompt
         found = self.find(*key)
         assert isinstance(found, int)
         return _refuse(found), True
@@ -330,6 +338,28 @@ class Router:
     def handle(self, request: Request, context: ServiceContext) -> Provider:
         """The running provider of a request; one that only refuses when there is none."""
         return self.start(request, context)[0]
+
+
+def _check_service(service: Any) -> None:
+    """LocalProtocolError for what cannot serve, whatever is asked."""
+    if isinstance(service, type) or not hasattr(service, "supported"):
+        raise LocalProtocolError(f"{service!r} is no service", hint="an instance, such as VerificationSCP()")
+    name = type(service).__name__
+    handle = getattr(service, "handle", None)
+    if not callable(handle) or is_coroutine_function(handle) or isasyncgenfunction(handle):
+        what = "no function" if not callable(handle) else "a coroutine function"
+        raise LocalProtocolError(f"handle of {name} is {what}", hint=_HANDLE)
+    commands: Any = getattr(service, "commands", None)
+    fits = isinstance(commands, Collection) and not isinstance(commands, str)
+    if not fits or not all(field in _REQUESTS for field in commands):
+        hint = "a set of requests, such as frozenset({CommandField.C_FIND_RQ})"
+        raise LocalProtocolError(f"commands of {name} is {commands!r}", hint=hint)
+
+
+def _no_provider(service: ServiceProvider, found: object) -> Provider:
+    """Runs, and fails at once: the peer is answered, and the log says why."""
+    yield from ()
+    raise LocalProtocolError(f"handle of {type(service).__name__} returned {type(found).__name__}", hint=_HANDLE)
 
 
 def _refuse(status: int) -> Provider:

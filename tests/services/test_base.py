@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -69,3 +69,65 @@ def test_two_services_for_one_command() -> None:
 )
 def test_status_of_an_exception(error: Exception, status: int) -> None:
     assert status_of(error) == status
+
+
+class _Whole:
+    supported: ClassVar = {VERIFICATION: ("1.2.840.10008.1.2",)}
+    commands: Any = frozenset({CommandField.C_ECHO_RQ})
+
+    def handle(self, request: Request, context: ServiceContext, /) -> Any:
+        return None
+
+
+class _Coroutine(_Whole):
+    async def handle(self, request: Request, context: ServiceContext, /) -> Any:
+        return None
+
+
+class _AsyncGenerator(_Whole):
+    async def handle(self, request: Request, context: ServiceContext, /) -> Any:
+        yield Response(0)
+
+
+class _NoHandle(_Whole):
+    handle: Any = None
+
+
+@pytest.mark.parametrize(
+    ("service", "told"),
+    [
+        (_Coroutine(), "handle of _Coroutine is a coroutine function"),
+        (_AsyncGenerator(), "handle of _AsyncGenerator is a coroutine function"),
+        (_NoHandle(), "handle of _NoHandle is no function"),
+        (_Whole, "no service"),
+        (object(), "no service"),
+    ],
+)
+def test_what_cannot_serve_is_refused(service: Any, told: str) -> None:
+    with pytest.raises(LocalProtocolError, match=told):
+        Router([service])
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        None,
+        "C-ECHO-RQ",
+        CommandField.C_ECHO_RQ,
+        {0x7777},
+        (CommandField.C_ECHO_RSP,),
+        {CommandField.C_CANCEL_RQ},
+        [{}],
+    ],
+)
+def test_commands_are_requests(commands: Any) -> None:
+    service = _Whole()
+    service.commands = commands
+    with pytest.raises(LocalProtocolError, match="commands of _Whole is"):
+        Router([service])
+
+
+def test_a_handler_that_yields_nothing_fails() -> None:
+    provider = Router([_Whole()]).handle(asked("C-ECHO-RQ", VERIFICATION), ServiceContext())
+    with pytest.raises(LocalProtocolError, match="handle of _Whole returned NoneType"):
+        next(provider)

@@ -13,7 +13,7 @@ from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.net.memory.links import Done, Link, Requestor, Served, Workers
 from dicomcore.net.memory.wire import Conduct, Plug, Schedule, join
 from dicomcore.services.base import Associate, At, Call, Perform, Router, ServiceProvider, User
-from dicomcore.ul import Acceptance, Association, AsyncWindow, Release, RoleSelection, propose
+from dicomcore.ul import Acceptance, Answers, Association, AsyncWindow, Release, RoleSelection, propose
 from dicomcore.ul import Associate as Request
 
 __all__ = ["MemoryAssociation", "MemoryServer", "Network"]
@@ -40,7 +40,7 @@ class MemoryServer:
         self.conduct = conduct
         self.connections: dict[int, Served] = {}
         self.router = Router(services)
-        self.acceptance = acceptance
+        self.answers = Answers(acceptance, limits)
         self._workers = Workers(network, workers, network.latency)
 
     @property
@@ -50,7 +50,7 @@ class MemoryServer:
 
     def welcome(self, plug: Plug, peer: str) -> Served:
         """Serve what comes out of this plug."""
-        core = Association(requestor=False, limits=self.limits, acceptance=self.acceptance)
+        core = Association(requestor=False, limits=self.limits, answers=self.answers)
         served = Served(self, self.network, plug, core, self.limits, self.router, self._workers)
         served.operations.peer = peer
         self.connections[served.fd] = served
