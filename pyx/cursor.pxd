@@ -1,7 +1,7 @@
 # Header only. The one place that knows the three shapes of a data element header (PS3.5 7.1.2, 7.1.3) and reads one only
 # where its bytes are: `view_header` answers STATUS_SHORT when they do not suffice.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bits cimport load_tag, load_u16, load_u32
 from status cimport STATUS_OK, STATUS_SHORT, Status
@@ -41,12 +41,13 @@ cdef enum:
     TAG_PIXEL_DATA = 0x7FE00010
     VR_SQ = 0x5351
     VR_UN = 0x554E
+    PEEK_LENGTH = 64  # the next header is looked at behind values up to this long
 
 cdef enum VRForm:
     FORM_SHORT = 0   # known: 16-bit length, 8-byte header
     FORM_LONG = 1    # known: two reserved bytes, 32-bit length, 12-byte header
     FORM_ALIEN = 2   # printable but not a VR of the standard: a 16-bit length, or 32 bits when only that can be
-    FORM_BINARY = 3  # not text: the element was written without a VR in an explicit data set
+    FORM_BINARY = 3  # not text: the element was written without a VR in an explicit data set, or its VR is damaged
 
 
 ctypedef struct Header:
@@ -92,4 +93,34 @@ cdef inline Status view_header(const uint8_t *p, size_t left, bint explicit, bin
             return STATUS_OK
     out.vr = 0
     out.length = load_u32(p + 4, big)
+    return STATUS_OK
+
+
+cdef inline Status settle_length(const uint8_t *p, uint64_t at_hand, uint64_t left, bint big, Header *h) noexcept nogil:
+    """What `view_header` took for an element without VR has a damaged one where its length overruns the level, 16 bits of it
+    do not, and either an element or the end follows these or, where that is far, one letter is left of the VR.
+
+    `at_hand` of the `left` bytes of the level may be read; at least 12 of them, or all. STATUS_SHORT when more are wanted.
+    """
+    cdef uint64_t behind
+    cdef uint32_t length, tag
+    if h.form != FORM_BINARY or h.length <= left - 8 or h.length == UNDEFINED:
+        return STATUS_OK
+    length = load_u16(p + 6, big)
+    behind = 8 + <uint64_t>length
+    if behind > left or (left >= 12 and load_tag(p + 8, big) == TAG_ITEM):  # an overlong sequence stays what it is
+        return STATUS_OK
+    if behind < left and length <= PEEK_LENGTH:
+        if left - behind < 8:
+            return STATUS_OK
+        if at_hand < behind + 8:
+            return STATUS_SHORT
+        tag = load_tag(p + behind, big)
+        if tag != TAG_ITEM_END and (tag <= h.tag or vr_form(p[behind + 4], p[behind + 5]) >= FORM_ALIEN):
+            return STATUS_OK
+    elif behind < left and not (65 <= p[4] <= 90 or 65 <= p[5] <= 90):
+        return STATUS_OK
+    h.form = FORM_ALIEN
+    h.vr = <uint16_t>((<uint32_t>p[4] << 8) | p[5])
+    h.length = length
     return STATUS_OK

@@ -2,8 +2,7 @@
 #
 # One pass into one buffer, lengths filled in behind. What that costs is fetching objects that lie all over the memory,
 # so they are asked for ahead (`warm`), and no reference to them is counted, for that would write to every one. They
-# stay where they are as long as no Python code runs; before any does (`leave`), references to all that is open are taken
-# (`hold`).
+# stay where they are as long as no Python code runs; before any does (`leave`), all that is open is held (`hold`).
 
 from cpython.ref cimport Py_CLEAR, Py_XDECREF
 from cpython.unicode cimport PyUnicode_AsUTF8String
@@ -437,7 +436,8 @@ cdef class Encoder:
             self.put(b"\xfe\xff\x00\xe0\0\0\0\0", 8)
             self.write_level(level)
             if self.length - start - 8 > 0xFFFFFFFE:
-                raise EncodingError("an item is longer than lengths say", path=place_of(tag, number), clause="PS3.5 7.5")
+                where = place_of(tag, number)
+                raise EncodingError("an item is longer than a length can say", path=where, clause="PS3.5 7.5")
             length = <uint32_t>(self.length - start - 8)
             memcpy(self.out + start + 4, &length, 4)
             number += 1

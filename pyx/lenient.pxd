@@ -6,12 +6,9 @@ from libc.string cimport memchr, memcmp
 
 from bits cimport load_tag
 from cursor cimport (
-    FORM_ALIEN, FORM_LONG, TAG_ITEM, TAG_ITEM_END, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, Header, view_header, vr_form,
+    FORM_ALIEN, FORM_LONG, PEEK_LENGTH, TAG_ITEM, TAG_ITEM_END, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, Header, view_header, vr_form,
 )
 from status cimport STATUS_OK
-
-cdef enum:
-    PEEK_LENGTH = 64  # the next header is looked at behind values up to this long
 
 cdef enum IslandSign:
     NO_ISLAND = 0

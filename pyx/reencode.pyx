@@ -18,8 +18,8 @@ from libc.string cimport memcmp, memcpy
 
 from bits cimport load_tag, load_u16, load_u32, store_tag, store_u16, store_u32, swap_u16, swap_u32, swap_u64
 from cursor cimport (
-    FORM_ALIEN, FORM_LONG, Header, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN, view_header,
-    vr_form,
+    FORM_ALIEN, FORM_LONG, Header, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN,
+    settle_length, view_header, vr_form,
 )
 from status cimport STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_OWN, Status
 
@@ -453,6 +453,7 @@ cdef Status element(State *s, Frame *f) noexcept nogil:
         return STATUS_OK
     if (h.tag >> 16) == 0xFFFE:
         return delimiter(s, f, &h)
+    settle_length(s.at, <uint64_t>(f.stop - s.at), <uint64_t>(f.stop - s.at), big, &h)
     raw = 0 if h.form == FORM_ALIEN else h.vr
     s.at += h.size
     if (raw == 0 and (h.form != FORM_ALIEN or h.length != UNDEFINED)) or raw == VR_UN:

@@ -14,7 +14,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from bits cimport load_tag
-from cursor cimport FORM_ALIEN, TAG_ITEM, TAG_PIXEL_DATA, UNDEFINED, VR_SQ, VR_UN, Header, view_header
+from cursor cimport FORM_ALIEN, TAG_ITEM, TAG_PIXEL_DATA, UNDEFINED, VR_SQ, VR_UN, Header, settle_length, view_header
 from frames cimport (
     ALIEN_VR, DATASET, ISLAND, NEVER_UNDEFINED, NO_VR, ODD, ORDER, OVERRUN, PADDING, PIECES, SEEK, SEQUENCE, TRAILING,
     UNCLOSED, ZERO_RUN, Fault, Frame, Rows, Scan, _add, _bound, _close, _end_zeros, _fault, _finish, _grow, _leave,
@@ -115,6 +115,9 @@ cdef Status _scan(Scan *s, const uint8_t *block, uint64_t block_start, uint64_t 
             position += 2
             continue
         _end_zeros(s, position)
+        if f.kind == DATASET:
+            if settle_length(p, at_hand, left, f.big, &h) != STATUS_OK:
+                return STATUS_SHORT
         if not f.explicit and f.kind == DATASET and h.tag >> 16 != 0xFFFE:
             island = view_island(p, at_hand, left, f.big, f.undefined, &h)
             if island == ISLAND_UNSEEN:

@@ -94,6 +94,14 @@ PLAIN = "00100010:PN='A^B' 00280010:US='5'"
 NESTED = f"00081140:SQ=[00081150:UI='1.2' 00081155:UI='1.3'] {PLAIN}"
 FAULTS = [
     Fault(
+        "a damaged VR",
+        FILE_E + NAME_E[:5] + b"\0" + NAME_E[6:] + ROWS_E,
+        PLAIN,
+        "(0010,0010) has the unknown VR 'P\\x00'; ",
+        "PS3.5 6.2",
+        "D",
+    ),
+    Fault(
         "no preamble, no prefix",
         META[132:] + IDS_E + NAME_E + ROWS_E,
         PLAIN,

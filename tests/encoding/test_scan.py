@@ -207,3 +207,31 @@ def test_rows_reach_256_tebibytes_and_no_further() -> None:
     assert below.end_offset_at(2) == stop - 8
     with pytest.raises(OverflowError, match=str(OFFSET_LIMIT)):
         Scanner(0, OFFSET_LIMIT, True, False, value_length=4, **arguments)
+
+
+DAMAGED = [b"C\0", b"\0S", b"\0\0", b"c\0", b"L\x01", b"\xffO"]
+
+
+@pytest.mark.parametrize("vr", DAMAGED, ids=repr)
+@pytest.mark.parametrize("length", [0, 2, 64, 76, 3000])
+@pytest.mark.parametrize("encoder", [ENCODERS[0], ENCODERS[2]], ids=["little", "big"])
+@pytest.mark.parametrize("more", [True, False])
+def test_a_damaged_vr_has_a_short_length(vr: bytes, length: int, encoder: Encoder, more: bool) -> None:
+    """As DCMTK reads it; but where a 32-bit length fits, it is an element without VR, as pydicom reads it."""
+    before, name, rows = (
+        encoder.element(0x00080060, "CS", b"CT"),
+        encoder.element(0x00100020, "LO", b"x" * length),
+        encoder.element(0x00280010, "US", bytes(2)),
+    )
+    data = before + name[:4] + vr + name[6:] + (rows + rows if more else b"")
+    for block in (None, 84, 100):
+        check(data, encoder, block)
+    status, told = run(s := scanner(data, encoder), data)
+    assert status == DONE
+    index = s.finish()
+    if (vr == b"\0\0" and not length) or (vr in (b"\0\0", b"c\0") and length > 64 and more):
+        return  # a 32-bit length of zero; no letter, and the next element is too far
+    found = [(tag, index.length_at(row)) for row, tag in enumerate(index.tags())]
+    assert found[:2] == [(0x00080060, 2), (0x00100020, length)]
+    assert len(found) == (4 if more else 2)
+    assert told

@@ -322,6 +322,18 @@ def check_against_twin(raw: bytes, source: Encoding, target: Encoding, depth: in
     return result
 
 
+@pytest.mark.parametrize("vr", [b"C\0", b"\0S", b"\0\0", b"c\0"], ids=repr)
+@pytest.mark.parametrize("length", [0, 4, 76])
+@pytest.mark.parametrize("form", [EXPLICIT, BIG])
+def test_a_damaged_vr_is_that_of_the_dictionary(vr: bytes, length: int, form: Encoding) -> None:
+    patient = element(0x00100020, "LO", b"x" * length, form)
+    rest = element(0x00100040, "CS", b"M ", form) if length < 65 or vr[:1] == b"C" else b""
+    for target in ENCODINGS:
+        made = check_against_twin(patient[:4] + vr + patient[6:] + rest, form, target)
+        implicit = element(0x00100020, "LO", b"x" * length, target)
+        assert made == implicit + (element(0x00100040, "CS", b"M ", target) if rest else b"")
+
+
 def test_every_fault_has_its_words() -> None:
     assert all(any(part in message for part in NAMES) for message, _ in FAULTS.values())
 

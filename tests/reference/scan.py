@@ -80,6 +80,22 @@ class Head:
         return self.tag >> 16 == 0xFFFE
 
 
+def is_damaged(data: bytes, at: int, stop: int, big: bool, length: int, raw: bytes) -> bool:
+    """Whether the VR of the header at ``at`` is damaged: what follows ``length`` bytes tells, or one letter of it."""
+    order = ">HH" if big else "<HH"
+    behind = at + 8 + length
+    if behind > stop or (stop - at >= 12 and struct.unpack_from(order, data, at + 8) == (0xFFFE, 0xE000)):
+        return False
+    if behind < stop and length <= 64:
+        if stop - behind < 8:
+            return False
+        tag = struct.unpack_from(order, data, behind)
+        own = struct.unpack_from(order, data, at)
+        follows = tag > own and data[behind + 4 : behind + 6].decode("latin-1") in VRS
+        return tag == (0xFFFE, 0xE00D) or follows
+    return behind == stop or any(65 <= one <= 90 for one in raw)
+
+
 @dataclass
 class Level:
     """Elements, items or fragments up to ``stop``, or to a delimiter where there is a ``closer``."""
@@ -175,6 +191,17 @@ class Reader:
             return other, False
         return (other, False) if left - 8 < head.length != UNDEFINED else None
 
+    def damaged(self, at: int, head: Head, level: Level) -> Head:
+        """An element without VR, or one whose VR is damaged where only a 16-bit length fits the level."""
+        length = 0 if head.length == UNDEFINED else head.length
+        if at + 8 + length <= level.stop:
+            return head
+        raw = self.data[at + 4 : at + 6]
+        short = int.from_bytes(self.data[at + 6 : at + 8], "big" if level.big else "little")
+        if is_damaged(self.data, at, level.stop, level.big, short, raw):
+            return Head(head.tag, raw.decode("latin-1").replace("\0\0", ""), short, 8, ALIEN_VR)
+        return head
+
     def bare(self, at: int, level: Level) -> int | None:
         """Behind the next delimiter, where something at ``at`` is no item."""
         mark = b"\xff\xfe\xe0\xdd\0\0\0\0" if level.big else b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -248,6 +275,8 @@ class Reader:
             at, head = self.next(at, level)
             if head is None:
                 return rows, at, level.closer
+            if head.fault == NO_VR:
+                head = self.damaged(at, head, level)
             if not level.explicit and not head.is_structure and (found := self.island(at, level, head)):
                 head = found[0]
                 self.tell(ISLAND, at, head.tag, head.code, 0, level.steps)
