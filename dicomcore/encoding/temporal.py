@@ -66,7 +66,10 @@ def parse_datetime(text: str, *, last: bool = False) -> datetime:
 
 
 def bounds(vr: str, text: str) -> tuple[date | time | datetime | None, date | time | datetime | None]:
-    """First and last moment of a value or range of DA, TM or DT; None where a range is open."""
+    """First and last moment of a value or range of DA, TM or DT; None where a range is open.
+
+    ValueError for dates that end before they begin; a range of times may pass midnight.
+    """
     if vr not in ("DA", "TM", "DT"):
         raise ValueError(f"values of {vr} are no moments")
     try:
@@ -75,10 +78,13 @@ def bounds(vr: str, text: str) -> tuple[date | time | datetime | None, date | ti
         for match in _dashes(text):
             first, last = text[:match].strip(" "), text[match + 1 :].strip(" ")
             try:
-                if first or last:
-                    return (_one(vr, first, False) if first else None), (_one(vr, last, True) if last else None)
+                start, end = _one(vr, first, False) if first else None, _one(vr, last, True) if last else None
             except ValueError:
                 continue
+            if isinstance(start, date) and isinstance(end, date) and _is_before(end, start):
+                raise ValueError(f"{text!r} is no range: it ends before it begins") from None
+            if first or last:
+                return start, end
         raise
 
 
@@ -103,6 +109,13 @@ def moment_text(vr: str, value: date | time) -> str:
     if len(zone) > 5:
         raise ValueError(f"{value} is {zone} from UTC, which DT gives in hours and minutes")
     return day + text + zone
+
+
+def _is_before(one: date, other: date) -> bool:
+    """Of two dates, or two datetimes; without offsets from UTC where one has none."""
+    if isinstance(one, datetime) and isinstance(other, datetime) and (one.tzinfo is None) != (other.tzinfo is None):
+        return one.replace(tzinfo=None) < other.replace(tzinfo=None)
+    return one < other
 
 
 def _dashes(text: str) -> list[int]:

@@ -28,6 +28,7 @@ def test_whole_values() -> None:
         ("DA", "20240101-20240131", date(2024, 1, 1), date(2024, 1, 31)),
         ("DA", "20240101-", date(2024, 1, 1), None),
         ("DA", "-20240131", None, date(2024, 1, 31)),
+        ("TM", "23-0130", time(23), time(1, 30, 59, 999_999)),
         ("TM", "10-1130", time(10), time(11, 30, 59, 999_999)),
         ("DT", "2024", datetime(2024, 1, 1), datetime(2024, 12, 31, 23, 59, 59, 999_999)),
         ("DT", "202402", datetime(2024, 2, 1), datetime(2024, 2, 29, 23, 59, 59, 999_999)),
@@ -46,7 +47,18 @@ def test_partial_values_and_ranges(vr: str, text: str, first: Any, last: Any) ->
     assert bounds(vr, text) == (first, last)
 
 
-NONE = [("DA", "2024"), ("DA", "20241301"), ("DA", "-"), ("TM", "25"), ("DT", ""), ("DT", "x-y"), ("LO", "1")]
+NONE = [
+    ("DA", "2024"),
+    ("DA", "20241301"),
+    ("DA", "-"),
+    ("DA", "20240102-20240101"),
+    ("TM", "25"),
+    ("DT", ""),
+    ("DT", "x-y"),
+    ("DT", "2024-1300"),  # no offset from UTC, which goes to -1200, and no range
+    ("DT", "20240101+0100-2023"),
+    ("LO", "1"),
+]
 
 
 @pytest.mark.parametrize(("vr", "text"), NONE)
