@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, SupportsRead
 
-__all__ = ["BytesSource", "FileSlice", "FileSource", "Source", "open_source"]
+__all__ = ["BytesSource", "FileSlice", "FileSource", "OpenFile", "Source", "open_source"]
 
 HEAD_LENGTH = 32 * 1024  # one pread that covers the head of an ordinary CT, MR or plan
 # O_NONBLOCK, since the opener of a FIFO would wait for its writer
@@ -115,6 +115,15 @@ else:  # pragma: no cover - Windows
         return os.read(fd, length)
 
 
+def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+    """Fill ``view`` from its start; answers the number of bytes, which may be less."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], offset)
+    data = _pread(descriptor, len(view), offset)
+    view[: len(data)] = data
+    return len(data)
+
+
 def _read_at(descriptor: int, offset: int, length: int) -> bytes | bytearray:
     """Up to ``length`` bytes; fewer only at the end of the file (one pread never gives more than 2 GiB)."""
     data = _pread(descriptor, length, offset)
@@ -184,7 +193,7 @@ class FileSource:
         except _GONE as error:
             raise self._changed(0) from error
         try:
-            yield _OpenFile(self, descriptor)
+            yield OpenFile(self, descriptor)
         finally:
             os.close(descriptor)
 
@@ -241,7 +250,7 @@ class FileSource:
         self._head = memoryview(head)
 
 
-class _OpenFile:
+class OpenFile:
     """A `FileSource` for the length of one session."""
 
     __slots__ = ("_descriptor", "_file")
@@ -276,8 +285,22 @@ class _OpenFile:
             raise file._changed(offset)
         return memoryview(data).toreadonly()
 
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with the bytes at ``offset``."""
+        file = self._file
+        length = len(view)
+        _check_range(file, offset, length)
+        done = 0
+        try:
+            while done < length and (count := _read_into(self._descriptor, view[done:], offset + done)):
+                done += count
+        except IsADirectoryError as error:
+            raise file._changed(offset) from error
+        if done != length or _identity(self._descriptor) != file._identity:
+            raise file._changed(offset)
+
     @contextmanager
-    def session(self) -> Iterator[_OpenFile]:
+    def session(self) -> Iterator[OpenFile]:
         yield self
 
     def close(self) -> None:
@@ -365,12 +388,7 @@ class FileSlice:
         length = min(len(view), self._length - start)
         done = 0
         while done < length:
-            if hasattr(os, "preadv"):
-                count = os.preadv(self.fileno(), [view[done:length]], self.offset + start + done)
-            else:
-                data = _pread(self.fileno(), length - done, self.offset + start + done)
-                count = len(data)
-                view[done : done + count] = data
+            count = _read_into(self.fileno(), view[done:length], self.offset + start + done)
             if not count:
                 raise self._shorter(start + done)
             done += count

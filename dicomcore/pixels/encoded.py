@@ -15,7 +15,7 @@ import numpy as np
 
 from dicomcore.data.located import locate
 from dicomcore.encoding.policy import LENIENT, Policy
-from dicomcore.encoding.source import FileSource, Source
+from dicomcore.encoding.source import FileSource, OpenFile, Source
 from dicomcore.errors import Issue, PixelError
 from dicomcore.limits import Limits
 from dicomcore.pixels.codec import Buffer, CodecTable
@@ -26,7 +26,7 @@ from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
 
-__all__ = ["WINDOW", "EncodedFrames", "Reader"]
+__all__ = ["WINDOW", "EncodedFrames", "Reader", "Scratch"]
 
 VIDEO = frozenset({"mpeg2", "h264", "hevc"})
 WINDOW = 8 << 20  # bytes of a file that are mapped at a time, or one frame
@@ -59,6 +59,43 @@ class Reader:
         else:
             file.check(offset)
         return window[offset - start : offset - start + length]
+
+    def join(self, spans: list[tuple[int, int]]) -> Buffer:
+        """The bytes of all spans; of one, a view."""
+        parts = [self.view(*span) for span in spans]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Scratch:
+    """Bytes of an opened source, for one worker: those of a file lie in a buffer that the next ones overwrite."""
+
+    __slots__ = ("_buffer", "_source")
+
+    def __init__(self, opened: Source) -> None:
+        self._source = opened
+        self._buffer = memoryview(b"")
+
+    def view(self, offset: int, length: int) -> memoryview:
+        return self.join([(offset, length)])
+
+    def join(self, spans: list[tuple[int, int]]) -> memoryview:
+        """The bytes of all spans, one behind the other."""
+        source = self._source
+        length = sum(length for _, length in spans)
+        if not isinstance(source, OpenFile) and len(spans) == 1:
+            return source.view(*spans[0])
+        if length > len(self._buffer):
+            self._buffer = memoryview(b"")  # the old one goes before the new one comes
+            self._buffer = memoryview(bytearray(length))
+        done = 0
+        for offset, size in spans:
+            room = self._buffer[done : done + size]
+            if isinstance(source, OpenFile):
+                source.read_into(offset, room)
+            else:
+                room[:] = source.view(offset, size)
+            done += size
+        return self._buffer[:length].toreadonly()
 
 
 class EncodedFrames:
@@ -213,26 +250,31 @@ class EncodedFrames:
             hint="the object is cut short, or its Image Pixel attributes or its transfer syntax are wrong",
         )
 
-    def native(self, i: int, reader: Reader) -> tuple[memoryview, int]:
-        """The bytes (or words) that hold frame ``i``, and the number of bits in them before it."""
-        bits = self.header.frame_bits
+    def native(self, start: int, stop: int, reader: Reader | Scratch) -> tuple[memoryview, int]:
+        """The bytes (or words) that hold these bits of native pixel data, and the number of bits in them before."""
         unit = 16 if self.words else 8
-        start, stop = i * bits, (i + 1) * bits
         first, last = start // unit * unit // 8, -(-stop // unit) * unit // 8
         if last > self.located.length:
-            if stop <= self.located.length * 8:  # the padding byte of an odd length is missing
-                raise PixelError(
-                    f"frame {i}: {self.located.length} bytes are no whole number of 16-bit words",
-                    offset=self.offset(i),
-                    path=self.path,
-                    clause="PS3.5 6.2",
-                )
-            raise self.missing(i)
+            i = start // self.header.frame_bits
+            if stop > self.located.length * 8:
+                raise self.missing(i)
+            raise PixelError(  # the padding byte of an odd length is missing, and the last pixel stands behind it
+                f"frame {i}: {self.located.length} bytes are no whole number of 16-bit words",
+                offset=self.offset(i),
+                path=self.path,
+                clause="PS3.5 6.2",
+            )
         return reader.view(self.located.offset + first, last - first), start - first * 8
 
-    def encoded(self, i: int, reader: Reader) -> Buffer:
+    def native_frame(self, i: int, reader: Reader | Scratch) -> tuple[memoryview, int]:
+        """`native` of one frame."""
+        bits = self.header.frame_bits
+        return self.native(i * bits, (i + 1) * bits, reader)
+
+    def encoded(self, i: int, reader: Reader | Scratch) -> Buffer:
+        """The bytes of frame ``i``, in the order of the file."""
         if self.table is None:
-            view, bit = self.native(i, reader)
+            view, bit = self.native_frame(i, reader)
             if not bit and not self.header.frame_bits % 8:
                 return view
             if bit % 8 == 0:
@@ -248,7 +290,4 @@ class EncodedFrames:
             )
         if i >= len(self.table):
             raise self.missing(i)
-        spans = self.table.spans(i)
-        if len(spans) == 1:
-            return reader.view(*spans[0])
-        return b"".join([reader.view(*span) for span in spans])
+        return reader.join(self.table.spans(i))

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -22,10 +24,11 @@ from dicomcore.encoding.policy import Policy
 from dicomcore.errors import DicomError, Issue, LimitExceeded, PixelError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.pixels.codec import CODECS, Array, Buffer, Codec, CodecTable
-from dicomcore.pixels.encoded import WINDOW, EncodedFrames, Reader
+from dicomcore.pixels.colour import YBR, to_rgb
+from dicomcore.pixels.encoded import WINDOW, EncodedFrames, Reader, Scratch
 from dicomcore.pixels.frame_table import FrameTable
 from dicomcore.pixels.image_model import ImageModel
-from dicomcore.pixels.native import clear_unused_bits, decode_frame, to_rgb
+from dicomcore.pixels.native import clear_unused_bits, decode_frame
 from dicomcore.pixels.parallel import run
 from dicomcore.vocab.syntaxes import TransferSyntax
 
@@ -37,7 +40,8 @@ __all__ = ["FrameSource", "frames"]
 Colour = Literal["rgb", "stored"]
 
 _LITTLE = sys.byteorder == "little"
-_TURN = 256 << 10  # bytes of decoded pixels that a worker takes at a time
+_TURN = 512 << 10  # bytes of decoded pixels that a worker takes at a time, or one frame
+_PIECE = 256 << 10  # bytes of native pixels that are decoded at a time: they stay in the processor's cache
 
 
 def frames(
@@ -75,6 +79,7 @@ class _Pixels(EncodedFrames):
     ) -> None:
         super().__init__(ds, codecs, limits, policy, mapped)
         self.colour = colour
+        self.reading = Reader(self.located.source, mapped=False)
         self.photometric = ""  # of what was decoded last
         self._codec: Codec | None = None
         self._model: ImageModel | None = None
@@ -121,39 +126,67 @@ class _Pixels(EncodedFrames):
             )
         return np.empty(model.frame_shape if count is None else (count, *model.frame_shape), model.dtype)
 
-    def decode(self, i: int, reader: Reader, out: Array | None = None) -> Array:
+    def decode(self, i: int, reader: Reader | Scratch, out: Array | None = None) -> Array:
         """Frame ``i`` in ``out``, or in a new array."""
         codec = self.decoder()
+        if codec is None:
+            if i >= self.complete:
+                self.native_frame(i, reader)  # raises, before there is an array
+            out = self.new_array() if out is None else out
+            pixels = self.header.rows * self.header.columns
+            self.decode_run(i * pixels, (i + 1) * pixels, reader, out)
+            return out
+        with self._named(i, codec.name):
+            data = self.encoded(i, reader)
+            if not len(data):
+                raise PixelError("it has no bytes", clause="PS3.5 A.4")
+            model = self.model
+            out = self.new_array() if out is None else out
+            assert codec.decode is not None
+            photometric = codec.decode(data, model, out, self.reporter(i))
+            if model.bits_stored < model.bits_allocated and model.kind != "f":
+                clear_unused_bits(out, model)
+            self.photometric = self._coloured(out, photometric)
+        return out
+
+    def decode_run(self, start: int, stop: int, reader: Reader | Scratch, out: Array) -> None:
+        """Native pixels ``start`` to ``stop``, counted over all frames, into ``out``: frames need not be whole.
+
+        Those that lie by plane, and only those, are whole frames.
+        """
+        model = self.header
+        size = model.rows * model.columns
+        bits = model.frame_bits // size
+        step = size if model.planar else max(_PIECE * 8 // bits, 1) // 16 * 16 or 16
+        flat = out.reshape(-1)
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            with self._named(first // size, "native"):
+                view, bit = self.native(first * bits, last * bits, reader)
+                part = flat[(first - start) * model.samples : (last - start) * model.samples]
+                photometric = decode_frame(view, model, part, bit=bit, big_endian=self.big_endian, words=self.words)
+                self.photometric = self._coloured(part, photometric)
+
+    def _coloured(self, out: Array, photometric: str) -> str:
+        """The photometric interpretation of ``out`` once its colours are those asked for."""
+        if self.colour != "rgb" or photometric not in YBR or self.header.samples != 3:
+            return photometric
+        to_rgb(out, self.model)
+        return "RGB"
+
+    @contextmanager
+    def _named(self, i: int, codec: str) -> Iterator[None]:
+        """Whatever goes wrong, say at which frame."""
         try:
-            if codec is None:
-                view, bit = self.native(i, reader)
-                out = self.new_array() if out is None else out
-                photometric = decode_frame(
-                    view, self.header, out, bit=bit, big_endian=self.big_endian, words=self.words
-                )
-            else:
-                data = self.encoded(i, reader)
-                if not len(data):
-                    raise PixelError("it has no bytes", clause="PS3.5 A.4")
-                model = self.model
-                out = self.new_array() if out is None else out
-                assert codec.decode is not None
-                photometric = codec.decode(data, model, out, self.reporter(i))
-                if model.bits_stored < model.bits_allocated and model.kind != "f":
-                    clear_unused_bits(out, model)
-            if self.colour == "rgb" and photometric in ("YBR_FULL", "YBR_FULL_422") and self.header.samples == 3:
-                to_rgb(out, self.model)
-                photometric = "RGB"
+            yield
         except (DicomError, MemoryError) as error:
             if isinstance(error, PixelError):
                 self._name(error, i)
             raise
         except Exception as error:  # whatever a codec's library raises on a broken stream
-            broken = PixelError(f"{codec.name if codec else 'native'}: {error or type(error).__name__}")
+            broken = PixelError(f"{codec}: {error or type(error).__name__}")
             self._name(broken, i)
             raise broken from error
-        self.photometric = photometric
-        return out
 
     def _name(self, error: PixelError, i: int) -> None:
         """Give the error the frame's number and place."""
@@ -163,6 +196,35 @@ class _Pixels(EncodedFrames):
             error.offset = start + (inside or 0) if start is not None else None
             error.message = f"frame {i}: {error.message}"
         error.path = error.path or self.path
+
+    def decode_into(self, numbers: Sequence[int], out: Array, workers: int | None) -> None:
+        """All those frames into ``out``, on several threads; native ones that follow each other in equal pieces."""
+        model = self.model
+        flat = out.reshape(-1)
+        is_run = self.is_native and not model.planar and isinstance(numbers, range) and numbers.step == 1
+        size = model.rows * model.columns
+        length = size * model.samples * model.dtype.itemsize
+        with ExitStack() as stack:
+            lock = Lock()
+
+            def start() -> Callable[[int, int], None]:
+                with lock:
+                    reader = Scratch(stack.enter_context(self.located.source.session()))
+
+                def run_piece(first: int, stop: int) -> None:
+                    part = flat[first * model.samples : stop * model.samples]
+                    self.decode_run(numbers[0] * size + first, numbers[0] * size + stop, reader, part)
+
+                def some_frames(first: int, stop: int) -> None:
+                    for place in range(first, stop):
+                        self.decode(numbers[place], reader, out[place])
+
+                return run_piece if is_run else some_frames
+
+            if is_run:
+                run(len(numbers) * size, start, workers=workers, chunk=_TURN * size // length // 16 * 16 or 16)
+            else:
+                run(len(numbers), start, workers=workers, chunk=_TURN // length)
 
     def try_view(self, i: int, reader: Reader) -> Array | None:
         """Frame ``i`` as a view of the source, where its bytes are its pixels."""
@@ -174,7 +236,7 @@ class _Pixels(EncodedFrames):
             return None
         if self.colour == "rgb" and model.photometric == "YBR_FULL" and model.samples == 3:
             return None
-        view, _ = self.native(i, reader)
+        view, _ = self.native_frame(i, reader)
         array = np.frombuffer(view, model.dtype).reshape(model.frame_shape)
         return array if _is_clean(array, model) else None
 
@@ -235,7 +297,7 @@ class FrameSource(Sequence[Array]):
     def photometric(self) -> str:
         """Photometric Interpretation of what comes out. It is known once a frame has been decoded: this decodes one."""
         if not self._pixels.photometric:
-            self._pixels.decode(self._indices[0] if self._indices else 0, self._pixels.new_reader())
+            self._pixels.decode(self._indices[0] if self._indices else 0, self._pixels.reading)
         return self._pixels.photometric
 
     def __len__(self) -> int:
@@ -251,12 +313,21 @@ class FrameSource(Sequence[Array]):
         pixels, number = self._pixels, self._number(i)
         array = pixels.try_view(number, pixels.reader)
         if array is None:
-            array = pixels.decode(number, pixels.reader)
+            array = pixels.decode(number, pixels.reading)
         array.flags.writeable = False
         return array
 
     def __iter__(self) -> Iterator[Array]:
-        return (self[i] for i in range(len(self)))
+        pixels = self._pixels
+        with ExitStack() as stack:
+            reader: Scratch | None = None
+            for number in self._indices:
+                array = pixels.try_view(number, pixels.reader)
+                if array is None:
+                    reader = reader or Scratch(stack.enter_context(pixels.located.source.session()))
+                    array = pixels.decode(number, reader)
+                array.flags.writeable = False
+                yield array
 
     def _number(self, i: int) -> int:
         try:
@@ -285,7 +356,7 @@ class FrameSource(Sequence[Array]):
         pixels, number = self._pixels, self._number(i)
         if out is not None:
             _check_out(out, self.model.frame_shape, self.model)
-        return pixels.decode(number, pixels.reader, out)
+        return pixels.decode(number, pixels.reading, out)
 
     def decode_many(
         self, indices: Iterable[int] | None = None, out: Array | None = None, workers: int | None = None
@@ -306,19 +377,7 @@ class FrameSource(Sequence[Array]):
             out = pixels.new_array(count)
         else:
             _check_out(out, (count, *model.frame_shape), model)
-        target = out
-
-        def start() -> Callable[[int, int], None]:
-            reader = pixels.new_reader()
-
-            def work(first: int, stop: int) -> None:
-                for place in range(first, stop):
-                    pixels.decode(numbers[place], reader, target[place])
-
-            return work
-
-        length = model.frame_values * model.dtype.itemsize
-        run(count, start, workers=workers, chunk=_TURN // length if length else 1)
+        pixels.decode_into(numbers, out, workers)
         return out
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dicomcore.encoding import source as module
-from dicomcore.encoding.source import HEAD_LENGTH, BytesSource, FileSlice, FileSource, open_source
+from dicomcore.encoding.source import HEAD_LENGTH, BytesSource, FileSlice, FileSource, OpenFile, open_source
 from dicomcore.errors import EncodingError, LimitExceeded, SourceChanged
 from dicomcore.limits import Limits
 
@@ -186,6 +186,21 @@ def test_a_window_on_a_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert source.map(0, 10) is None
 
 
+def test_bytes_are_read_into_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = memoryview(bytearray(len(DATA)))
+    for without in (False, True):
+        if without:
+            monkeypatch.delattr(os, "preadv")
+        with FileSource(path).session() as opened:
+            assert isinstance(opened, OpenFile)
+            opened.read_into(0, room)
+            assert room == DATA
+            opened.read_into(7, room[:0])
+            with pytest.raises(EncodingError, match="ends at byte"):
+                opened.read_into(1, room)
+        room[:] = bytes(len(DATA))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_file_is_not_mapped(tmp_path: Path, change: Callable[[Path], None]) -> None:
     folder = tmp_path / "folder"
@@ -202,11 +217,17 @@ def test_a_changed_file_is_not_mapped(tmp_path: Path, change: Callable[[Path], N
 
 @pytest.mark.parametrize("change", [truncate, rewrite])
 def test_a_change_during_a_session(path: Path, change: Callable[[Path], None]) -> None:
+    room = bytearray(4)
     with FileSource(path).session() as opened:
+        assert isinstance(opened, OpenFile)
+        opened.read_into(HEAD_LENGTH, memoryview(room))
+        assert room == DATA[HEAD_LENGTH : HEAD_LENGTH + 4]
         assert opened.view(HEAD_LENGTH, 4) == DATA[HEAD_LENGTH : HEAD_LENGTH + 4]
         change(path)
         with pytest.raises(SourceChanged):
             opened.view(HEAD_LENGTH, 4)
+        with pytest.raises(SourceChanged):
+            opened.read_into(HEAD_LENGTH, memoryview(room))
 
 
 def test_a_relative_path_outlives_a_change_of_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
