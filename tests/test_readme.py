@@ -91,5 +91,18 @@ def test_commands_exist() -> None:
 
 
 def test_named_files_exist() -> None:
-    for path in re.findall(r"`((?:dicomcore|tests|benchmarks|pyx)(?:/[\w.]+)*)`", README.read_text()):
-        assert (ROOT / path).exists(), path
+    for page in (README, *ROOT.glob("docs/*.md")):
+        for path in re.findall(r"`((?:dicomcore|tests|benchmarks|pyx)(?:/[\w.]+)*)`", page.read_text()):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+@pytest.mark.parametrize("page", [README, *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To files that are there, and headings that these have."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles], link
