@@ -41,7 +41,7 @@ Colour = Literal["rgb", "stored"]
 
 _LITTLE = sys.byteorder == "little"
 _TURN = 512 << 10  # bytes of decoded pixels that a worker takes at a time, or one frame
-_PIECE = 256 << 10  # bytes of native pixels that are decoded at a time: they stay in the processor's cache
+_PIECE = 512 << 10  # bytes of native pixels that are decoded at a time: they stay in the processor's cache
 
 
 def frames(

@@ -25,6 +25,7 @@ from dicomcore.pixels.frames import FrameSource
 from tests.pixels.objects import EXPLICIT_BE, JPEG, PRIVATE, RLE, TABLE, encapsulated, image, items, read
 
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
+UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 MPEG2 = "1.2.840.10008.1.2.4.100"
 
 
@@ -482,15 +483,17 @@ print(peak() - before)
 
 
 @pytest.mark.footprint
-@pytest.mark.parametrize("stored", [16, 12])
-def test_ten_thousand_frames_take_the_memory_of_one(ram_path: Path, stored: int) -> None:
+@pytest.mark.parametrize(("stored", "syntax"), [(16, EXPLICIT_LE), (12, EXPLICIT_LE), (16, UNCOMPRESSED)])
+def test_ten_thousand_frames_take_the_memory_of_one(ram_path: Path, stored: int, syntax: str) -> None:
     """400 MB iterated and decoded into ``out``: the peak, mappings included, stays where a few frames have put it."""
     path = ram_path / "x.dcm"
-    values = np.arange(10_000, dtype="<u2") % 1000
-    ds = image(Rows=128, Columns=160, BitsAllocated=16, BitsStored=stored, HighBit=stored - 1, NumberOfFrames=10_000,
-               PixelData=b"")  # fmt: skip
-    ds.PixelData = values.repeat(128 * 160).tobytes()
-    ds.save_as(path)
+    ds = image(Rows=128, Columns=160, BitsAllocated=16, BitsStored=stored, HighBit=stored - 1, NumberOfFrames=10_000)
+    values = (np.arange(10_000, dtype="<u2") % 1000).repeat(128 * 160).tobytes()
+    size = 2 * 128 * 160
+    ds.PixelData = (
+        values if syntax == EXPLICIT_LE else items([values[i : i + size] for i in range(0, len(values), size)])
+    )
+    ds.save_as(path, transfer_syntax=syntax)
     del ds, values
     done = subprocess.run([sys.executable, "-c", _FLAT, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
