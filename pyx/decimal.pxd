@@ -1,5 +1,6 @@
 # Header only. Decimal strings (PS3.5 6.2, DS) to doubles and back, exactly: a decimal of at most 2^53 over a power of ten
-# of at most 22 is one correctly rounded division, and a double times a power of five is an integer of 128 bits.
+# of at most 22 is one correctly rounded division, a longer one is divided in 128 bits, and a double times a power of five
+# is an integer of 128 bits.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -7,6 +8,7 @@ from libc.string cimport memcpy
 
 cdef extern from *:
     """
+    #include <math.h>
     #include <stdint.h>
     #include <string.h>
     typedef struct { PyFloatObject number; PyObject *text; uint32_t start, stop; } dc_decimal;  /* DS of values.pyx */
@@ -36,6 +38,35 @@ cdef extern from *:
     }
     static const uint64_t dc_tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
+    /* The double nearest to digits * 10^exponent, ties to even; digits not zero, exponent -19 to 19. The product or quotient
+       has more than 64 bits that matter; the lowest of those kept tells whether any were lost. */
+    static double dc_nearest(uint64_t digits, int exponent) {
+        static const uint64_t tens[20] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull,
+            100000000ull, 1000000000ull, 10000000000ull, 100000000000ull, 1000000000000ull, 10000000000000ull,
+            100000000000000ull, 1000000000000000ull, 10000000000000000ull, 100000000000000000ull, 1000000000000000000ull,
+            10000000000000000000ull};
+        unsigned __int128 wide;
+        uint64_t kept, ten = tens[exponent < 0 ? -exponent : exponent];
+        int shift = 0, lost = 0;
+        while (!(digits >> 63)) { digits <<= 1; shift--; }
+        if (exponent < 0) {
+            wide = (unsigned __int128)digits << 64;
+            shift -= 64;
+            lost = wide % ten != 0;
+            wide /= ten;
+        } else {
+            wide = (unsigned __int128)digits * ten;
+        }
+        while (wide >> 64) {
+            int most = wide >> 96 ? 32 : wide >> 72 ? 8 : 1;
+            lost |= (wide & (((unsigned __int128)1 << most) - 1)) != 0;
+            wide >>= most;
+            shift += most;
+        }
+        kept = (uint64_t)wide;
+        return ldexp((double)(kept | (uint64_t)lost), shift);
+    }
+
     /* round-half-even(mantissa * 5^power / 2^shift); power 0 to 15, shift 1 to 127 */
     static inline uint64_t dc_scaled(uint64_t mantissa, int power, int shift) {
         static const uint64_t fives[16] = {1ull, 5ull, 25ull, 125ull, 625ull, 3125ull, 15625ull, 78125ull, 390625ull,
@@ -55,6 +86,7 @@ cdef extern from *:
         PyObject *field
     const double *dc_powers
     const uint64_t *dc_tens
+    double dc_nearest(uint64_t digits, int exponent) noexcept nogil
     int dc_digits(const uint8_t *at, uint64_t *number) noexcept nogil
     uint64_t dc_scaled(uint64_t mantissa, int power, int shift) noexcept nogil
 
@@ -115,9 +147,14 @@ cdef inline int parse_decimal(const uint8_t **position, const uint8_t *end, doub
         if at == first or at - first == 5:
             return 0
         exponent += -given if exponent_negative else given
-    if digits > <uint64_t>1 << 53 or exponent < -22 or exponent > 22:
+    if digits > <uint64_t>1 << 53:
+        if exponent < -19 or exponent > 19:
+            return 0
+        value[0] = dc_nearest(digits, exponent)
+    elif exponent < -22 or exponent > 22:
         return 0
-    value[0] = <double>digits / dc_powers[-exponent] if exponent < 0 else <double>digits * dc_powers[exponent]
+    else:
+        value[0] = <double>digits / dc_powers[-exponent] if exponent < 0 else <double>digits * dc_powers[exponent]
     if negative:
         value[0] = -value[0]
     position[0] = at

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dicomcore._core.arrays import read_decimals
 from dicomcore.encoding.arrays import decode_array, encode_array
-from dicomcore.encoding.values import format_decimal
+from dicomcore.encoding.values import decode, format_decimal
 from dicomcore.errors import EncodingError
 from tests.reference import arrays as twin
 
@@ -49,6 +49,39 @@ def test_many_decimals_against_exact_arithmetic() -> None:
         if math.isfinite(value):
             expected = twin.format_decimal(value)
             assert expected is None or format_decimal(value) == expected
+
+
+def long_text(dice: random.Random) -> str:
+    """A decimal with more digits than a double has, or near 2^53, halfway between two doubles, or with an exponent."""
+    kind = dice.randrange(4)
+    if kind == 0:
+        text = str((2**53 + dice.randrange(-3, 4)) << dice.randrange(12))
+    elif kind == 1:
+        text = str((2**54 + 2 * dice.randrange(2**53) + 1) << dice.randrange(9))  # a tie
+    else:
+        text = "".join(dice.choices("0123456789", k=dice.choice([15, 16, 17, 18, 19, 20, 22, 25])))
+    if kind != 1 and dice.random() < 0.7:
+        at = dice.randint(0, len(text))
+        text = f"{text[:at]}.{text[at:]}"
+    if dice.random() < 0.3:
+        text += f"e{dice.choice([dice.randint(-25, 25), dice.randint(-330, 270)])}"
+    return dice.choice(["-", ""]) + text
+
+
+def test_many_digits_are_rounded_as_python_rounds_them() -> None:
+    dice = random.Random(8)
+    for _ in range(1000):
+        texts = [long_text(dice) for _ in range(100)]
+        expected = [*map(float, texts)]
+        field = "\\".join(texts).encode("ascii")
+        assert decode_array("DS", field).tolist() == expected
+        assert [*map(float, decode("DS", field, False, ()))] == expected
+
+
+@given(st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True))
+def test_any_digits_are_rounded_as_python_rounds_them(text: str) -> None:
+    assert decode_array("DS", text.encode("ascii")).tolist() == [float(text)]
+    assert float(decode("DS", text.encode("ascii"), False, ())) == float(text)
 
 
 def plain_text(dice: random.Random) -> str:
