@@ -272,13 +272,11 @@ class EncodedFrames:
         return self.native(i * bits, (i + 1) * bits, reader)
 
     def encoded(self, i: int, reader: Reader | Scratch) -> Buffer:
-        """The bytes of frame ``i``, in the order of the file."""
+        """The bytes of frame ``i``, in the order of the file; where native frames share a word, both of its bytes."""
         if self.table is None:
             view, bit = self.native_frame(i, reader)
-            if not bit and not self.header.frame_bits % 8:
-                return view
-            if bit % 8 == 0:
-                return view[bit // 8 :] if not self.words else bytes(view)
+            if not self.header.frame_bits % 8 and (not bit % 8 or self.words):
+                return view if self.words else view[bit // 8 :]
             bits = np.unpackbits(np.frombuffer(view, np.uint8), bitorder="little")[bit:][: self.header.frame_bits]
             return np.packbits(bits, bitorder="little").tobytes()
         if self.is_video:
