@@ -141,22 +141,28 @@ cdef int _scatter(
     return reason
 
 
+cdef int _passed(iovec *vector, int count, size_t length) noexcept nogil:
+    """So many bytes from the front are done with: how many pieces are, the next one being cut to what is left of it."""
+    cdef int done = 0
+    while done < count and length >= vector[done].iov_len:
+        length -= vector[done].iov_len
+        done += 1
+    if done < count:
+        vector[done].iov_base = <uint8_t *>vector[done].iov_base + length
+        vector[done].iov_len -= length
+    return done
+
+
 cdef int _write(int file, iovec *vector, int count) noexcept nogil:
     """All of it; 0, or the error number."""
+    cdef int done = 0
     cdef ssize_t written
-    while count:
-        written = writev(file, vector, count)
-        if written < 0:
-            if errno == EINTR:
-                continue
+    while done < count:
+        written = writev(file, vector + done, count - done)
+        if written >= 0:
+            done += _passed(vector + done, count - done, written)
+        elif errno != EINTR:
             return errno
-        while count and <size_t>written >= vector.iov_len:
-            written -= vector.iov_len
-            vector += 1
-            count -= 1
-        if count:
-            vector.iov_base = <uint8_t *>vector.iov_base + written
-            vector.iov_len -= written
     return 0
 
 
@@ -237,24 +243,18 @@ def receive(
 
 cdef int _read(int file, uint64_t at, iovec *vector, int count, bint *shorter) noexcept nogil:
     """Fill all of it from there; 0, or the error number."""
+    cdef int done = 0
     cdef ssize_t got
-    while count:
-        got = preadv(file, vector, count, <off_t>at)
-        if got < 0:
-            if errno == EINTR:
-                continue
-            return errno
-        if got == 0:
+    while done < count:
+        got = preadv(file, vector + done, count - done, <off_t>at)
+        if got > 0:
+            done += _passed(vector + done, count - done, got)
+            at += got
+        elif got == 0:
             shorter[0] = True
             return 0
-        at += got
-        while count and <size_t>got >= vector.iov_len:
-            got -= vector.iov_len
-            vector += 1
-            count -= 1
-        if count:
-            vector.iov_base = <uint8_t *>vector.iov_base + got
-            vector.iov_len -= got
+        elif errno != EINTR:
+            return errno
     return 0
 
 
