@@ -205,7 +205,8 @@ class Connection:
         self.ended = True
         self.core.closed()
         self._digest()
-        self.end(AssociationAborted("the peer closed the connection"))
+        if self.over is None:
+            self.end(AssociationAborted("the peer closed the connection"))
 
     def _digest(self) -> None:
         """Hand the core's events on: bodies to the exchange, everything else to `upper`."""
@@ -287,7 +288,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket; an open association is lost."""
-        self.end(AssociationAborted("the connection was closed by this side"))
+        if self.over is None:
+            self.end(AssociationAborted("the connection was closed by this side"))
         self.sock.close()
         self.watcher.closed()
         self.operations.detach()

@@ -10,10 +10,9 @@ than ARTIM.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..errors import DicomError
 from .codec import encode
@@ -43,29 +42,25 @@ class Signal(Enum):
     DATA = auto()  # fragments pass
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Queue a PDU behind what waits."""
 
     pdu: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendLast:
+class SendLast(NamedTuple):
     """Drop what waits, send this PDU, hear nothing more, close the transport."""
 
     pdu: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Indicate:
+class Indicate(NamedTuple):
     """Tell the user."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Agree:
+class Agree(NamedTuple):
     """The association stands on these terms."""
 
     negotiated: Negotiated

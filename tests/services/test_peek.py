@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from dicomcore._core import peek as kernel
 from dicomcore.errors import EncodingError
 from dicomcore.services.peek import PEEK_LENGTH, SopUids, peek_sop_uids
+from tests.reference import peek as twin
 from tests.services.driver import BIG_ENDIAN, EXPLICIT, IMPLICIT, INSTANCE, RT_PLAN, encoded, plan
 
 ENCODINGS = {IMPLICIT: (False, False), EXPLICIT: (True, False), BIG_ENDIAN: (True, True)}
@@ -108,3 +110,16 @@ def test_cost_is_bounded_by_what_is_looked_at() -> None:
     endless = b"\x02\x00\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" * (PEEK_LENGTH // 8)
     assert not peek(endless, IMPLICIT).decided
     assert not peek(raw, IMPLICIT).decided
+
+
+@given(st.data())
+def test_the_kernel_and_its_twin_say_the_same(data: st.DataObject) -> None:
+    """Data sets of all encodings, with bytes changed, cut anywhere."""
+    syntax = data.draw(st.sampled_from(sorted(ENCODINGS)))
+    raw = bytearray(encoded(nested(data.draw(st.integers(0, 2)), data.draw(st.booleans())), syntax))
+    for _ in range(data.draw(st.integers(0, 4))):
+        raw[data.draw(st.integers(0, min(len(raw), 400) - 1))] = data.draw(
+            st.sampled_from([0, 8, 0x16, 0x20, 0xFE, 0xFF])
+        )
+    head = bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    assert kernel.walk(head, *ENCODINGS[syntax]) == twin.walk(head, *ENCODINGS[syntax])
