@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dicomcore.errors import PixelError
-from dicomcore.pixels.native import pixel_array
+from dicomcore.pixels.array import pixel_array
 
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
