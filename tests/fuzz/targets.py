@@ -14,10 +14,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 
-from dicomcore import Dataset, DicomError, FileSet, dcmread
+from dicomcore import Dataset, DicomError, FileSet, dcmread, frames
 from dicomcore.encoding.text import decode_text, encode_text
+from dicomcore.pixels.codecs.rle import RLE
+from dicomcore.pixels.image_model import ImageModel
 from dicomcore.vocab.vr import VRS
 from tests.anomaly.test_mutations import HOSTILE, LIMITS, SYNTAXES, attempt, exercise, made_files, mutate, saved, walk
 from tests.data.faults import FAULTS
@@ -162,6 +165,68 @@ def dicomdir(seed: int) -> None:
             attempt(lambda: [found.patients(), found.find("IMAGE")])
 
 
+def rle(seed: int) -> None:
+    """A damaged frame of RLE Lossless: all planes, or a documented error; what is whole decodes to what it was."""
+    chance = random.Random(seed)
+    samples, size = chance.choice([(1, 1), (1, 2), (3, 1), (1, 4), (3, 2), (4, 1), (1, 8)])
+    rows, columns = chance.randint(1, 40), chance.choice([1, 3, 64, 127, 128, 129, 300])
+    highest = chance.choice([0, 1, 3, (1 << 8 * size) - 1])
+    values = np.random.default_rng(seed).integers(0, highest, (rows, columns, samples), np.uint64, endpoint=True)
+    model = ImageModel(
+        "PixelData", 1, rows, columns, samples, "RGB" if samples == 3 else "MONOCHROME2", False, 8 * size, 8 * size,
+        8 * size - 1, "u",
+    )  # fmt: skip
+    frame = values.astype(model.dtype).reshape(model.frame_shape)
+    assert RLE.encode is not None
+    assert RLE.decode is not None
+    data = RLE.encode(frame, model, model, {})
+    out = np.empty_like(frame)
+    attempt(RLE.decode, mutate(data, seed), model, out, lambda message, clause: None)
+    assert RLE.decode(data, model, out, lambda message, clause: None) == model.photometric
+    assert np.array_equal(out, frame)
+    narrow = model.but(columns=chance.randint(1, columns))  # as a header that says something else
+    attempt(RLE.decode, data, narrow, np.empty(narrow.frame_shape, model.dtype), lambda message, clause: None)
+
+
+def pixels(seed: int) -> None:
+    """Frames of an encapsulated object of several frames whose bytes are damaged anywhere, its fragments too."""
+    chance = random.Random(seed)
+    data = encapsulated_object()
+    at = data.rindex(b"\xe0\x7f\x10\0")
+    source = attempt(dcmread, data[:at] + mutate(data[at:], seed), limits=LIMITS)
+    if source is None:
+        return
+    found = attempt(frames, source, limits=LIMITS, colour=chance.choice(["rgb", "stored"]))
+    if found is None:
+        return
+    for i in range(min(len(found), 8)):
+        attempt(found.__getitem__, i)
+    attempt(found.decode_many, range(min(len(found), 8)))
+    attempt(getattr, source, "pixel_array")
+
+
+@cache
+def encapsulated_object() -> bytes:
+    """Four frames in RLE Lossless, with a Basic Offset Table."""
+    chance = np.random.default_rng(7)
+    model = ImageModel("PixelData", 1, 12, 16, 3, "RGB", False, 8, 8, 7, "u")
+    assert RLE.encode is not None
+    made = [RLE.encode(chance.integers(0, 3, model.frame_shape, np.uint8), model, model, {}) for _ in range(4)]
+    ds = pydicom.Dataset()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7.4", "2.25.1"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.NumberOfFrames, ds.Rows, ds.Columns = 4, 12, 16
+    ds.BitsAllocated = ds.BitsStored = 8
+    ds.HighBit, ds.PixelRepresentation = 7, 0
+    ds.PixelData = pydicom.encaps.encapsulate(made)
+    ds["PixelData"].is_undefined_length = True
+    out = BytesIO()
+    pydicom.dcmwrite(out, ds, enforce_file_format=True)
+    return out.getvalue()
+
+
 TARGETS: dict[str, Callable[[int], None]] = {
-    one.__name__: one for one in (reader, writer, charset, json, xml, dicomdir)
+    one.__name__: one for one in (reader, writer, charset, json, xml, dicomdir, rle, pixels)
 }

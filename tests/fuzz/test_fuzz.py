@@ -8,7 +8,16 @@ import pytest
 
 from tests.fuzz.targets import TARGETS
 
-COUNTS = {"reader": 60, "writer": 150, "charset": 400, "json": 100, "xml": 100, "dicomdir": 60}
+COUNTS = {
+    "reader": 60,
+    "writer": 150,
+    "charset": 400,
+    "json": 100,
+    "xml": 100,
+    "dicomdir": 60,
+    "rle": 300,
+    "pixels": 150,
+}
 
 
 @pytest.mark.parametrize("target", TARGETS)
