@@ -373,7 +373,7 @@ def test_a_peer_that_takes_not_even_our_abort_is_dropped(driver: Driver) -> None
         while True:
             yield Response(0xFF00, bytes(10_000))
 
-    limits = Limits(network_timeout=0.1, artim=0.1)
+    limits = Limits(network_timeout=0.1, artim=1.0)
     server = driver.serve(Scripted(provider, FIND, CommandField.C_FIND_RQ), limits=limits)
     with RawPeer(server.port, FIND) as peer:
         peer.exchange.request(1, FINDING, b"")
