@@ -232,6 +232,7 @@ def _encode(name: str, title: str, data: bytes, count: int) -> Contest:
         yield run
 
     # What each holds is its own affair: pydicom values, DCMTK and dicomsdl value fields, we values and fields of lists.
+    # All encode the data set into memory; dicomsdl can only do so with 256 bytes of preamble and file meta before it.
     entrants: Entrants = {
         OWN: own,
         "pydicom": pydicom,
