@@ -111,7 +111,7 @@ class EncodedFrames:
         syntax = transfer_syntax(ds.transfer_syntax)
         if not syntax.encapsulated and not codecs.row(syntax.uid).can_decode:
             codecs.row(syntax.uid).decoder()  # says why
-        header = ImageModel.from_dataset(ds)
+        header = ImageModel.from_dataset(ds, native=not syntax.encapsulated)
         faults: list[Issue] = []
         located = locate(ds, header.keyword, faults, encapsulated=True)
         assert located is not None  # the model has found it
@@ -155,6 +155,7 @@ class EncodedFrames:
         )
 
     def _native(self, header: ImageModel) -> ImageModel:
+        header.check()
         length = self.located.length
         if length < header.stored_length:
             return header  # complete frames are there to be read

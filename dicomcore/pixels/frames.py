@@ -100,6 +100,7 @@ class _Pixels(EncodedFrames):
             return self.header
         try:
             model = codec.inspect(self.encoded(0, self.reader), self.header, self.reporter(0))
+            model.check(native=False)
         except PixelError:
             if not self.policy.lenient:
                 raise

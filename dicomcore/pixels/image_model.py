@@ -47,8 +47,11 @@ class ImageModel:
     kind: str  # numpy's: "u", "i" or "f"
 
     @classmethod
-    def from_dataset(cls, ds: Dataset) -> ImageModel:
-        """The model of what ``ds`` says of its pixels; PixelError when it says too little or contradicts itself."""
+    def from_dataset(cls, ds: Dataset, *, native: bool = True) -> ImageModel:
+        """The model of what ``ds`` says of its pixels; PixelError when it says too little or contradicts itself.
+
+        Where a code stream has the last word on the layout (``native=False``), less is asked of the attributes.
+        """
         present = [keyword for keyword in PIXEL_ELEMENTS if keyword in ds]
         if len(present) != 1:
             found = " and ".join(present) or "no Pixel Data, Float Pixel Data or Double Float Pixel Data"
@@ -65,16 +68,17 @@ class ImageModel:
             columns=_integer(ds, "Columns", path),
             samples=samples,
             photometric=_text(ds, "PhotometricInterpretation", path),
-            planar=samples > 1 and _integer(ds, "PlanarConfiguration", path) == 1,
+            planar=samples > 1 and _integer(ds, "PlanarConfiguration", path, default=None if native else 0) == 1,
             bits_allocated=allocated,
             bits_stored=stored,
             high_bit=bits - 1 if bits else _integer(ds, "HighBit", path, default=stored - 1),
             kind=kind or ("i" if allocated > 1 and _integer(ds, "PixelRepresentation", path) == 1 else "u"),
         )
-        model._check()
+        model.check(native=native)
         return model
 
-    def _check(self) -> None:
+    def check(self, *, native: bool = True) -> None:
+        """PixelError unless an array can hold such pixels, and a data set as they are if they are ``native``."""
         facts: tuple[tuple[bool, str], ...] = (
             (self.frames > 0, f"Number of Frames is {self.frames}"),
             (self.rows > 0, f"Rows is {self.rows}"),
@@ -86,7 +90,7 @@ class ImageModel:
                 f"Bits Stored is {self.bits_stored} of {self.bits_allocated} allocated",
             ),
             (
-                not self.subsampled or (self.samples == 3 and self.columns % 2 == 0 and not self.planar),
+                not (native and self.subsampled) or (self.samples == 3 and self.columns % 2 == 0 and not self.planar),
                 "YBR_FULL_422 needs 3 samples, Planar Configuration 0 and an even number of Columns",
             ),
         )

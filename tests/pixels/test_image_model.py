@@ -111,3 +111,16 @@ def test_the_decoded_array_is_bounded_before_it_is_made() -> None:
     ImageModel.from_dataset(image()).check_limits(Limits(inflated_length=48))
     with pytest.raises(LimitExceeded):
         ImageModel.from_dataset(image()).check_limits(Limits(inflated_length=47))
+
+
+def test_a_code_stream_needs_less() -> None:
+    """Of what is encapsulated, chrominance may be halved for an odd number of columns, and planes are no matter."""
+    ds = image(SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422", BitsAllocated=8, BitsStored=8, Columns=5)
+    with pytest.raises(PixelError, match="PlanarConfiguration"):
+        ImageModel.from_dataset(ds)
+    model = ImageModel.from_dataset(ds, native=False)
+    assert (model.frame_shape, model.planar) == ((4, 5, 3), False)
+    with pytest.raises(PixelError, match="even number of Columns"):
+        model.check()
+    with pytest.raises(PixelError, match="Rows is 0"):
+        model.but(rows=0).check(native=False)
