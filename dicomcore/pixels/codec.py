@@ -49,7 +49,7 @@ class Codec:
 
     ``inspect(data, model, report)`` answers the description as the first frame's code stream itself tells it (PS3.5
     8.2); without it the attributes are believed. ``recode``: syntaxes whose streams become streams of this one without
-    decoding, each with the function that does it.
+    decoding, each with the function that does it. ``loses(options)``: whether encoding changes pixels (None: never).
     """
 
     name: str
@@ -57,6 +57,7 @@ class Codec:
     encode: Callable[[Array, ImageModel, ImageModel, Mapping[str, Any]], bytes] | None = None
     target: Callable[[ImageModel, Mapping[str, Any]], ImageModel] | None = None
     inspect: Callable[[Buffer, ImageModel, Report], ImageModel] | None = None
+    loses: Callable[[Mapping[str, Any]], bool] | None = None
     requires: str = ""  # the module of an optional extra
     view: bool = False  # frames may be views of the source
     recode: Mapping[str, Callable[[Buffer], bytes]] = field(default_factory=lambda: MappingProxyType({}))

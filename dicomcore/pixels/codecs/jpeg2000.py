@@ -1,0 +1,149 @@
+"""JPEG 2000 and High-Throughput JPEG 2000, reversible and not (PS3.5 8.2.4, 8.2.14, A.4.4), through imagecodecs.
+
+RGB is encoded with the transform across components that each of them has (YBR_RCT, YBR_ICT) and decoded to RGB; other
+colours are encoded as they are. Options of the syntaxes that may lose: ``reversible=True`` loses nothing; else
+``psnr`` (10 to 200 decibels, 60) with JPEG 2000, and ``step`` (0.00001 to 0.5 of the range of values, 0.001), the
+quantization of the finest detail, with HTJ2K. JPEG 2000 takes up to 24 bits stored, lossless HTJ2K 32, lossy 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dicomcore.pixels.code_stream import agreed, check_end, check_frame, read_jpeg2000
+from dicomcore.pixels.codec import Array, Buffer, Codec, Report
+from dicomcore.pixels.codecs.native import check_options
+from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number
+from dicomcore.pixels.image_model import ImageModel
+
+__all__ = ["HTJ2K", "HTJ2K_LOSSLESS", "HTJ2K_LOSSLESS_RPCL", "JPEG2000", "JPEG2000_LOSSLESS"]
+
+CLAUSE = "PS3.5 8.2.4"
+DEEPEST = 24  # bits of a sample that OpenJPEG returns unchanged
+TRANSFORMED = frozenset({"YBR_RCT", "YBR_ICT"})
+
+
+def _inspect(data: Buffer, model: ImageModel, report: Report) -> ImageModel:
+    header = read_jpeg2000(data, report)
+    if header.is_signed != (model.kind == "i"):
+        stream, attribute = ("signed", 0) if header.is_signed else ("unsigned", 1)
+        report(f"the code stream's samples are {stream}, Pixel Representation is {attribute}", CLAUSE)
+    return agreed(header, model, report, CLAUSE)
+
+
+def _decoder(high_throughput: bool) -> Callable[[Buffer, ImageModel, Array, Report], str]:
+    def decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
+        import imagecodecs
+
+        header = read_jpeg2000(data, report)
+        check_frame(header, model, CLAUSE)
+        check_end(data, report, CLAUSE)
+
+        def decoded(array: Array | None) -> Array:
+            # OpenJPH's values over the range, which only a lossy stream has, would wrap around; OpenJPEG's are clipped.
+            if (high_throughput and header.is_lossless and header.bits <= DEEPEST) or header.bits > DEEPEST:
+                return np.asarray(imagecodecs.htj2k_decode(data, planar=False, out=array))
+            return np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1, out=array))
+
+        decode_into(out, header.bits, header.is_signed, decoded)
+        if out.dtype.kind == "i" and not header.is_signed and header.bits < model.bits_allocated:
+            shift = out.dtype.type(model.bits_allocated - header.bits)  # the stream's highest bit is the sign
+            np.left_shift(out, shift, out=out)
+            np.right_shift(out, shift, out=out)
+        if model.photometric in TRANSFORMED or header.colour == "RGB":
+            if header.colour != "RGB":
+                report(f"the code stream has no colour transform, the attributes say {model.photometric}", CLAUSE)
+            return "RGB"
+        return "YBR_FULL" if model.subsampled else model.photometric
+
+    return decode
+
+
+# -- encoding ----------------------------------------------------------------------------------------------------------
+
+
+def _lossless(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("reversible", False))
+
+
+def _target(
+    name: str, deepest: int, quality: str = "", span: tuple[float, float, float] = (0, 0, 0)
+) -> Callable[[ImageModel, Mapping[str, Any]], ImageModel]:
+    """``quality``: the option of the coding that loses, of which ``span`` is default, least and greatest."""
+
+    def target(model: ImageModel, options: Mapping[str, Any]) -> ImageModel:
+        check_options(name, options, ("reversible", quality) if quality else ())
+        lossy = bool(quality) and not _lossless(options)
+        if lossy:
+            number(name, options, quality, *span)
+        check_holds(
+            name,
+            model,
+            CLAUSE,
+            allocated=(8, 16) if lossy and deepest > DEEPEST else (8, 16, 32),
+            stored=range(1, deepest + 1),
+            photometric=COLOUR | (GREY - {"PALETTE COLOR"} if lossy else GREY),
+            signed=True,
+        )
+        photometric = "YBR_FULL" if model.subsampled else model.photometric
+        if photometric == "RGB":
+            photometric = "YBR_ICT" if lossy else "YBR_RCT"
+        # A high-throughput stream has whole bytes a sample, which values may fill where something is lost.
+        stored = model.bits_allocated if lossy and deepest > DEEPEST else model.bits_stored
+        return model.but(planar=False, photometric=photometric, bits_stored=stored, high_bit=stored - 1)
+
+    return target
+
+
+def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any], lossy: bool) -> bytes:
+    import imagecodecs
+
+    made = imagecodecs.jpeg2k_encode(
+        np.ascontiguousarray(frame),
+        options.get("psnr", 60) if lossy else None,
+        codecformat="j2k",
+        planar=False,
+        reversible=not lossy,
+        mct=target.photometric in TRANSFORMED,
+        bitspersample=target.bits_stored,
+        numthreads=1,
+    )
+    return bytes(made)
+
+
+def _encode_ht(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any], lossy: bool) -> bytes:
+    import imagecodecs
+
+    made = imagecodecs.htj2k_encode(
+        np.ascontiguousarray(frame),
+        options.get("step", 0.001) if lossy else None,
+        rgb=target.photometric in TRANSFORMED,
+        planar=False,
+        reversible=not lossy,
+        tlm=True,  # which the RPCL syntax demands, and which helps every reader
+    )
+    return bytes(made)
+
+
+def _codec(name: str, high_throughput: bool, quality: str = "", span: tuple[float, float, float] = (0, 0, 0)) -> Codec:
+    make = _encode_ht if high_throughput else _encode
+
+    def loses(options: Mapping[str, Any]) -> bool:
+        return bool(quality) and not _lossless(options)
+
+    def encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
+        return make(frame, source, target, options, loses(options))
+
+    deepest = 32 if high_throughput else DEEPEST
+    target = _target(name, deepest, quality, span)
+    return Codec(name, _decoder(high_throughput), encode, target, _inspect, loses, MODULE)
+
+
+JPEG2000_LOSSLESS = _codec("JPEG 2000 lossless", False)
+JPEG2000 = _codec("JPEG 2000", False, "psnr", (60, 10, 200))
+HTJ2K_LOSSLESS = _codec("HTJ2K lossless", True)
+HTJ2K_LOSSLESS_RPCL = _codec("HTJ2K lossless, RPCL", True)
+HTJ2K = _codec("HTJ2K", True, "step", (0.001, 0.00001, 0.5))
