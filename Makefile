@@ -61,7 +61,7 @@ $(BIN)/python:
 # Kernels are built in place, so the editable install need not be made again when one changes.
 $(VENV)/.dev: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	DICOMCORE_KERNELS=0 $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	touch $@
 
 $(VENV)/.kernels: setup.py $(KERNELS) | $(VENV)/.dev

@@ -2,6 +2,7 @@
 
 Switches, by environment:  DICOMCORE_DEBUG=1  bounds checks and assertions on, no optimisation
                            DICOMCORE_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer
+                           DICOMCORE_KERNELS=0   none: they are built in place next (an editable install starts afresh)
                            DICOMCORE_TRACE=1  line tracing, for coverage of the kernels
 """
 
@@ -26,6 +27,8 @@ DIRECTIVES = {
     "embedsignature": True,
     "linetrace": TRACE,
 }
+
+KERNELS = os.environ.get("DICOMCORE_KERNELS") != "0"
 
 # What a kernel needs of the platform; the package does without it where that is not there.
 ABSENT = {"pump"} if sys.platform == "win32" else set()  # writev, and sockets that are descriptors
@@ -53,7 +56,7 @@ def extension(path: Path) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension(path) for path in sorted(Path("pyx").glob("*.pyx")) if path.stem not in ABSENT],
+        [extension(path) for path in sorted(Path("pyx").glob("*.pyx")) if path.stem not in ABSENT] if KERNELS else [],
         build_dir="build/cython",
         include_path=["pyx"],
         compiler_directives=DIRECTIVES,
