@@ -6,8 +6,8 @@ alive; every other is decoded. Memory is one encoded and one decoded frame. Safe
 Refuses with `PixelError`, which names the frame and its offset: what is missing, what cannot be decoded and why; with
 `LimitExceeded`: arrays over ``limits.inflated_length``, before they are made.
 
-Files are read through windows of a memory map unless ``mapped=False``: a file that another program cuts short in that
-moment kills the process (see `FileSource.map`).
+Views of a file, and what `FrameSource.encoded` answers, lie in a window of a memory map unless ``mapped=False``: a file
+that another program cuts short while they are used kills the process (see `FileSource.map`). Decoding reads.
 """
 
 from __future__ import annotations
