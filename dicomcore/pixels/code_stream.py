@@ -143,7 +143,7 @@ def agreed(header: StreamHeader, model: ImageModel, report: Report, clause: str)
         changes |= {"samples": header.samples, "photometric": photometric, "planar": False}
     if header.bits > model.bits_allocated:
         report(f"the code stream has samples of {header.bits} bits, Bits Allocated is {model.bits_allocated}", clause)
-        allocated = next(bits for bits in (8, 16, 32, 64) if bits >= header.bits)
+        allocated = next((bits for bits in (8, 16, 32, 64) if bits >= header.bits), header.bits)
         changes |= {"bits_allocated": allocated, "bits_stored": header.bits, "high_bit": header.bits - 1}
     return model.but(**changes) if changes else model
 

@@ -99,8 +99,9 @@ class _Pixels(EncodedFrames):
         if codec is None or codec.inspect is None:
             return self.header
         try:
-            model = codec.inspect(self.encoded(0, self.reader), self.header, self.reporter(0))
-            model.check(native=False)
+            with self._named(0, codec.name):
+                model = codec.inspect(self.encoded(0, self.reader), self.header, self.reporter(0))
+                model.check(native=False)
         except PixelError:
             if not self.policy.lenient:
                 raise

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomcore import Dataset, Limits, Policy, dcmread, frames
+from dicomcore import CODECS, Dataset, Limits, Policy, dcmread, frames
 from dicomcore.errors import Issue, LimitExceeded, PixelError, SourceChanged
+from dicomcore.pixels.codec import Buffer, Report
 from dicomcore.pixels.frames import FrameSource
-from tests.pixels.objects import EXPLICIT_BE, JPEG, PRIVATE, RLE, TABLE, encapsulated, image, items, read
+from dicomcore.pixels.image_model import ImageModel
+from tests.pixels.objects import COPY, EXPLICIT_BE, JPEG, PRIVATE, RLE, TABLE, encapsulated, image, items, read
 
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
 UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
@@ -301,6 +304,28 @@ def test_an_error_names_the_frame_and_its_offset() -> None:
     with pytest.raises(PixelError, match="frame 1"):
         source[1:].copy(0)
     assert source[2].tobytes() == b"ghijkl"
+
+
+def test_what_the_code_stream_says_goes_before_the_attributes() -> None:
+    """PS3.5 8.2: the description is that of the first frame's stream; nonsense in it leaves the attributes."""
+
+    def inspect(data: Buffer, model: ImageModel, report: Report) -> ImageModel:
+        if data[0] == 0:
+            raise StopIteration
+        return model.but(rows=data[0])
+
+    table = CODECS.with_codec(PRIVATE, replace(COPY, inspect=inspect))
+    source = frames(encapsulated([[b"\3bcdefghi"], [b"ihgfedcba"]]), codecs=table)
+    assert (source.model.frame_shape, source[1].shape, source.decode_many().shape) == ((3, 3), (3, 3), (2, 3, 3))
+    for start in (b"\0", b"\xff"):
+        source = frames(encapsulated([[start + b"bcdef"]]), codecs=table, limits=Limits(inflated_length=1000))
+        assert source.model.rows == (2 if start == b"\0" else 255)
+    with pytest.raises(LimitExceeded):
+        _ = frames(encapsulated([[b"\xffbcdef"]]), codecs=table, limits=Limits(inflated_length=700)).model
+    table = CODECS.with_codec(PRIVATE, replace(COPY, inspect=lambda data, model, report: model.but(columns=0)))
+    assert frames(encapsulated([[b"abcdef"]]), codecs=table)[0].tobytes() == b"abcdef"
+    with pytest.raises(PixelError, match="Columns is 0"):
+        _ = frames(encapsulated([[b"abcdef"]]), codecs=table, policy=Policy.strict()).model
 
 
 def test_what_a_codec_reports_is_an_issue_of_its_frame() -> None:
