@@ -31,8 +31,9 @@ __all__ = ["Bytes", "StoredGrid", "Work"]
 
 CLAUSE = "PS3.3 C.8.8.3.4"
 RUN = 16 << 20  # bytes of stored integers that a worker takes at a time
-_LITTLE = sys.byteorder == "little"
+TURN = 256 << 10  # the same where it is frame by frame; or one frame
 WINDOW = 256 << 10  # from here on a window on the file is faster than reading
+_LITTLE = sys.byteorder == "little"
 
 Bytes = memoryview | NDArray[Any]
 Work = Callable[[Bytes, int, int], None]  # (stored, first, stop): voxels counted from the first of the first frame
@@ -85,20 +86,20 @@ class StoredGrid:
     def each(self, numbers: range, start: Callable[[], Work], workers: int | None) -> None:
         """Hand the frames ``numbers``, run by run, to ``start()(stored, first, stop)``; each worker calls ``start``."""
         native = self._native
-        voxels = self.shape[1] * self.shape[2]
+        voxels, width = self.shape[1] * self.shape[2], self.coding.allocated // 8
         if native is None or numbers.step != 1:  # frame by frame
 
             def begin() -> Callable[[int, int], None]:
                 work, fetch = start(), self._fetch()
 
-                def one(place: int, _: int) -> None:
-                    work(fetch(numbers[place]), place * voxels, (place + 1) * voxels)
+                def some(first: int, stop: int) -> None:
+                    for place in range(first, stop):
+                        work(fetch(numbers[place]), place * voxels, (place + 1) * voxels)
 
-                return one
+                return some
 
-            run(len(numbers), begin, workers=workers)
+            run(len(numbers), begin, workers=workers, chunk=TURN // max(voxels * width, 1))
         else:
-            width = self.coding.allocated // 8
             base = numbers.start * voxels * width
 
             def begin_runs() -> Callable[[int, int], None]:
