@@ -54,11 +54,26 @@ ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more t
 class Connection:
     """One association on one socket. Not thread-safe, but for what is done with ``guard`` held."""
 
-    over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
-    released = False
-    short = True  # the last read did not fill its block, so the socket is probably empty
-    ended = False  # the peer closed, or the connection broke
-    _deaf = False  # the peer takes nothing more; what it sent before is still read
+    __slots__ = (
+        "_deaf",
+        "_guard",
+        "_pump",
+        "_tls",
+        "core",
+        "ended",
+        "exchange",
+        "fd",
+        "inbox",
+        "limits",
+        "operations",
+        "orphans",
+        "outbox",
+        "over",
+        "released",
+        "short",
+        "sock",
+        "watcher",
+    )
 
     def __init__(
         self,
@@ -97,6 +112,11 @@ class Connection:
         )
         self.inbox = self.operations.inbox
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
+        self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
+        self.released = False
+        self.short = True  # the last read did not fill its block, so the socket is probably empty
+        self.ended = False  # the peer closed, or the connection broke
+        self._deaf = False  # the peer takes nothing more; what it sent before is still read
 
     @property
     def wants_read(self) -> bool:

@@ -25,6 +25,7 @@ from dicomcore.net.connection import Connection
 from dicomcore.net.effects import Effects
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities, Poller
+from dicomcore.net.timers import NEVER
 from dicomcore.net.tls_socket import Wire
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Router
@@ -41,20 +42,28 @@ log = Log("net")
 class ServedConnection(Connection):
     """A connection on the server. ``lock`` guards it while a provider runs and the selector watches."""
 
-    lent = False  # a worker has the reading, or is about to; else the selector
-    performers = 0  # workers that run a provider while others have the reading
-    timer: list[Any] | None = None  # the server's timer for this connection
-    timer_at = float("inf")  # when that is due
-    deadline = float("inf")
-    established = False
-    parting = False  # our last word is out; the peer has a moment to close
-    _release_due = False
-    _write_watched = False  # the selector sends what is queued
-    _waiting_since: float | None = None  # for the rest of a message, in the selector
-    _starved_since: float | None = None  # a body waits for memory
-    _waited = 0.0  # for the rest of this message
-    _message = -1  # which one: how many had begun
-    _arrived = 0  # bytes that had arrived then
+    __slots__ = (
+        "_arrived",
+        "_decide",
+        "_effects",
+        "_message",
+        "_poller",
+        "_release_due",
+        "_starved_since",
+        "_submit",
+        "_waited",
+        "_waiting_since",
+        "_write_watched",
+        "deadline",
+        "established",
+        "lent",
+        "lock",
+        "parting",
+        "peer",
+        "performers",
+        "timer",
+        "timer_at",
+    )
 
     def __init__(
         self,
@@ -79,6 +88,20 @@ class ServedConnection(Connection):
             sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch, share=share
         )
         self.peer = self.operations.peer = peer
+        self.lent = False  # a worker has the reading, or is about to; else the selector
+        self.performers = 0  # workers that run a provider while others have the reading
+        self.timer: list[Any] | None = None  # the server's timer for this connection
+        self.timer_at = NEVER  # when that is due
+        self.deadline = NEVER
+        self.established = False
+        self.parting = False  # our last word is out; the peer has a moment to close
+        self._release_due = False
+        self._write_watched = False  # the selector sends what is queued
+        self._waiting_since: float | None = None  # for the rest of a message, in the selector
+        self._starved_since: float | None = None  # a body waits for memory
+        self._waited = 0.0  # for the rest of this message
+        self._message = -1  # which one: how many had begun
+        self._arrived = 0  # bytes that had arrived then
         self._poller = poller
         self._effects = effects
         self._submit = submit
