@@ -486,7 +486,7 @@ def test_frames_of_a_file_hold_no_descriptor_once_they_are_gone(large: Path, map
     assert [int(source[i][0, 0]) for i in (59, 0, 30)] == [59, 0, 30]
     del source
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 _FLAT = """

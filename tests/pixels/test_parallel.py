@@ -32,7 +32,7 @@ def test_everything_is_done_once(workers: int | None, count: int, chunk: int) ->
 
 def test_threads_work_at_once() -> None:
     """Three workers meet at a barrier, which none would pass alone."""
-    barrier = threading.Barrier(3, timeout=60)
+    barrier = threading.Barrier(3, timeout=240)
 
     def work(first: int, stop: int) -> None:
         barrier.wait()
