@@ -105,8 +105,10 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     deadline = monotonic() + timeout
     host = bare_host(host, port)
     where = join_address(host, port)
+    # As bytes it passes by the codec of international names, whose tables take milliseconds to load.
+    name = host.encode() if host.isascii() and host.isprintable() else host
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise no_address(where, error) from error
     failure: OSError | None = None
@@ -155,9 +157,10 @@ def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
             _set_options(sock)
             sock.listen(backlog)
             sock.setblocking(False)
-    except BaseException:
+    except BaseException as error:
         for sock in sockets:
             sock.close()
+        error.add_note(f"listening on {join_address(host or '*', port)}")
         raise
     return sockets
 
