@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
@@ -108,6 +109,15 @@ def test_listening_and_connecting_within_time() -> None:
         waiting += [connect("127.0.0.1", port, 0.05) for _ in range(10)]
     for sock in (*waiting, listener):
         sock.close()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as caught:
+            listen("127.0.0.1", port)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.__notes__ == [f"listening on 127.0.0.1:{port}"]
 
 
 def test_one_port_for_every_family() -> None:
