@@ -8,7 +8,7 @@ printing, or Unified Procedure Step Pull for instances of Push (PS3.4 H.3, CC.3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from dicomcore.data.dataset import Dataset
 from dicomcore.dimse.command import command
@@ -34,11 +34,26 @@ class Outcome(NamedTuple):
     elements: Mapping[str, Any]
 
 
+class How(TypedDict, total=False):
+    """What each call takes besides; ``context``: the abstract syntax, if it is not the SOP class itself."""
+
+    context: str
+    requestor: bool
+    limits: Limits
+
+
 class _Call:
     """What the six have in common: the context, the way a body is written, the way an answer is read."""
 
     def __init__(
-        self, negotiated: Negotiated, sop_class: str, context: str, requestor: bool, limits: Limits, role: str = "scu"
+        self,
+        negotiated: Negotiated,
+        sop_class: str,
+        *,
+        role: str = "scu",
+        context: str = "",
+        requestor: bool = True,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.sop_class = sop_class_uid(sop_class)
         abstract_syntax = sop_class_uid(context) if context else self.sop_class
@@ -59,13 +74,10 @@ def n_get(
     sop_class: str,
     sop_instance: str,
     attributes: Iterable[Any] = (),
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Ask for attributes of an instance (keywords or tags; none: all that there are)."""
-    call = _Call(negotiated, sop_class, context, requestor, limits)
+    call = _Call(negotiated, sop_class, **how)
     tags = tuple(int(parse_tag(each)) for each in attributes)
     return call.ask(
         "N-GET",
@@ -80,13 +92,10 @@ def n_set(
     sop_class: str,
     sop_instance: str,
     dataset: Elements,
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Change attributes of an instance."""
-    call = _Call(negotiated, sop_class, context, requestor, limits)
+    call = _Call(negotiated, sop_class, **how)
     ask = call.ask("N-SET", dataset, RequestedSOPClassUID=call.sop_class, RequestedSOPInstanceUID=sop_instance)
     return ask if ask.invoke.body is not None else ask._replace(invoke=ask.invoke._replace(body=b""))
 
@@ -97,13 +106,10 @@ def n_action(
     sop_instance: str,
     action_type: int,
     dataset: Elements | None = None,
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Have an action done on an instance."""
-    call = _Call(negotiated, sop_class, context, requestor, limits)
+    call = _Call(negotiated, sop_class, **how)
     return call.ask(
         "N-ACTION",
         dataset,
@@ -118,13 +124,10 @@ def n_create(
     sop_class: str,
     sop_instance: str | None = None,
     dataset: Elements | None = None,
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Have an instance made; without a UID the peer chooses one, which is in the elements of its answer."""
-    call = _Call(negotiated, sop_class, context, requestor, limits)
+    call = _Call(negotiated, sop_class, **how)
     return call.ask("N-CREATE", dataset, AffectedSOPClassUID=call.sop_class, AffectedSOPInstanceUID=sop_instance)
 
 
@@ -132,13 +135,10 @@ def n_delete(
     negotiated: Negotiated,
     sop_class: str,
     sop_instance: str,
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Have an instance deleted."""
-    call = _Call(negotiated, sop_class, context, requestor, limits)
+    call = _Call(negotiated, sop_class, **how)
     return call.ask("N-DELETE", RequestedSOPClassUID=call.sop_class, RequestedSOPInstanceUID=sop_instance)
 
 
@@ -148,13 +148,10 @@ def n_event_report(
     sop_instance: str,
     event_type: int,
     dataset: Elements | None = None,
-    *,
-    context: str = "",
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Outcome]:
     """Report an event of an instance: the part of the SCP, so a requestor has to have proposed that role."""
-    call = _Call(negotiated, sop_class, context, requestor, limits, "scp")
+    call = _Call(negotiated, sop_class, role="scp", **how)
     return call.ask(
         "N-EVENT-REPORT",
         dataset,

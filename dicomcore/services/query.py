@@ -7,13 +7,14 @@ that means the right SOP class for each operation: "study-root", "patient-root",
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar, Unpack
 
 from dicomcore.data.dataset import Dataset
-from dicomcore.dimse.command import Command, command
+from dicomcore.dimse.command import command
 from dicomcore.errors import LocalProtocolError, NegotiationError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.negotiation import Negotiated
@@ -29,6 +30,17 @@ __all__ = ["Found", "Progress", "c_find", "c_get", "c_move", "model_names", "mod
 _OPERATIONS: Final = ("C-FIND", "C-MOVE", "C-GET")
 _ALIASES: Final[Mapping[str, str]] = {"worklist": "modality-worklist"}
 _TAIL: Final = re.compile(r"(Query|Retrieve)*(InformationModel)?(Find|Move|Get)$")
+
+
+T = TypeVar("T")
+
+
+class How(TypedDict, total=False):
+    """What each call takes besides."""
+
+    priority: int
+    requestor: bool
+    limits: Limits
 
 
 class Found(NamedTuple):
@@ -103,28 +115,20 @@ def c_find(
     negotiated: Negotiated,
     query: Elements,
     model: str,
-    *,
-    priority: int = 0,
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Found]:
     """Ask which entities match ``query``. NegotiationError without a context, EncodingError for a bad value."""
-    invoke, syntax = _invoke("C-FIND", negotiated, query, model, priority, requestor, limits)
-    return Ask(invoke, lambda answer: Found(answer.status, read_body(answer, syntax, limits)), "C-FIND")
+    return _ask("C-FIND", negotiated, query, model, _found, **how)
 
 
 def c_get(
     negotiated: Negotiated,
     query: Elements,
     model: str,
-    *,
-    priority: int = 0,
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Progress]:
     """Ask for instances over this association; raises as `c_find`."""
-    invoke, syntax = _invoke("C-GET", negotiated, query, model, priority, requestor, limits)
-    return Ask(invoke, lambda answer: _progress(answer, syntax, limits), "C-GET")
+    return _ask("C-GET", negotiated, query, model, _progress, **how)
 
 
 def c_move(
@@ -132,39 +136,39 @@ def c_move(
     query: Elements,
     destination: str,
     model: str,
-    *,
-    priority: int = 0,
-    requestor: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    **how: Unpack[How],
 ) -> Ask[Progress]:
     """Ask the peer to send instances to the AE called ``destination``; raises as `c_find`."""
     if not is_ae_title(destination):
         raise LocalProtocolError(f"{destination!r} is no AE title", clause="PS3.5 6.2")
-    invoke, syntax = _invoke(
-        "C-MOVE", negotiated, query, model, priority, requestor, limits, MoveDestination=destination
-    )
-    return Ask(invoke, lambda answer: _progress(answer, syntax, limits), "C-MOVE")
+    return _ask("C-MOVE", negotiated, query, model, _progress, {"MoveDestination": destination}, **how)
 
 
-def _invoke(
+def _ask(
     operation: str,
     negotiated: Negotiated,
     query: Elements,
     model: str,
-    priority: int,
-    requestor: bool,
-    limits: Limits,
-    **elements: Any,
-) -> tuple[Invoke, str]:
-    """The request, and the transfer syntax of what answers it."""
+    read: Callable[[Answer, Dataset | None], T],
+    elements: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    priority: int = 0,
+    requestor: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Ask[T]:
     uid = model_uid(model, operation)
     agreed = context_for(uid, negotiated, requestor=requestor)
-    asked: Command = command(f"{operation}-RQ", AffectedSOPClassUID=uid, Priority=priority, **elements)
+    asked = command(f"{operation}-RQ", AffectedSOPClassUID=uid, Priority=priority, **elements)
     body = encoded_body(query, agreed.transfer_syntax, limits)
-    return Invoke(agreed.id, asked, b"" if body is None else body), agreed.transfer_syntax
+    invoke = Invoke(agreed.id, asked, b"" if body is None else body)
+    return Ask(invoke, lambda answer: read(answer, read_body(answer, agreed.transfer_syntax, limits)), operation)
 
 
-def _progress(answer: Answer, transfer_syntax_uid: str, limits: Limits) -> Progress:
+def _found(answer: Answer, identifier: Dataset | None) -> Found:
+    return Found(answer.status, identifier)
+
+
+def _progress(answer: Answer, identifier: Dataset | None) -> Progress:
     get = answer.command.elements.get
     return Progress(
         answer.status,
@@ -172,5 +176,5 @@ def _progress(answer: Answer, transfer_syntax_uid: str, limits: Limits) -> Progr
         get("NumberOfCompletedSuboperations"),
         get("NumberOfFailedSuboperations"),
         get("NumberOfWarningSuboperations"),
-        read_body(answer, transfer_syntax_uid, limits),
+        identifier,
     )
