@@ -171,9 +171,10 @@ class _Pixels(EncodedFrames):
 
     def _coloured(self, out: Array, photometric: str) -> str:
         """The photometric interpretation of ``out`` once its colours are those asked for."""
-        if self.colour != "rgb" or photometric not in YBR or self.header.samples != 3:
+        model = self.model
+        if self.colour != "rgb" or photometric not in YBR or model.samples != 3:
             return photometric
-        to_rgb(out, self.model)
+        to_rgb(out, model)
         return "RGB"
 
     @contextmanager
