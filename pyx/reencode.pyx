@@ -14,23 +14,20 @@ bytes and fills in the lengths of defined sequences and items as they close. No 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from bits cimport load_tag, load_u16, load_u32, store_tag, store_u16, store_u32, swap_u16, swap_u32, swap_u64
 from cursor cimport (
     FORM_ALIEN, FORM_LONG, Header, TAG_ITEM, TAG_ITEM_END, TAG_PIXEL_DATA, TAG_SEQUENCE_END, UNDEFINED, VR_SQ, VR_UN,
     settle_length, view_header, vr_form,
 )
+from vr_codes cimport LO, OB, OW, SS, US, word_of
+from vr_table cimport MASKS, Table, creator_number, known, name_hash, spread
 from status cimport STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_OWN, Status
 
 from ..errors import EncodingError, LimitExceeded, SourceChanged
 
 cdef enum:
-    OB = 0x4F42
-    OW = 0x4F57
-    LO = 0x4C4F
-    SS = 0x5353
-    US = 0x5553
     # alternatives of PS3.6, below any pair of letters
     US_OR_SS = 1
     OB_OR_OW = 2
@@ -52,9 +49,6 @@ cdef enum:
     UNSWAPPED = 6
     FAULT_ROWS = 64
     STATUS_CHANGED = STATUS_OWN
-    MASKS = 8
-
-cdef uint64_t PRESENT = <uint64_t>1 << 63
 
 FAULTS = {
     TRAILING: ("bytes too few for a header were left out", "PS3.5 7.1"),
@@ -90,17 +84,6 @@ ctypedef struct Fault:
     uint32_t kind
     size_t offset
 
-ctypedef struct Table:
-    uint64_t *keys
-    uint16_t *vrs
-    uint64_t limit      # slots - 1
-    uint32_t masks[MASKS]
-    uint32_t mask_count
-    char *names         # all creators, one after the other
-    uint32_t *name_stops
-    int32_t *name_slots  # open addressing, -1 empty
-    uint32_t name_limit
-
 ctypedef struct State:
     const uint8_t *data
     const uint8_t *at
@@ -122,52 +105,6 @@ ctypedef struct State:
     Fault faults[FAULT_ROWS]
     uint32_t fault_count
     uint32_t fault_tag
-
-
-cdef inline uint64_t spread(uint64_t key) noexcept nogil:
-    return (key * <uint64_t>0x9E3779B97F4A7C15) >> 40
-
-
-cdef inline uint16_t known(const Table *table, uint64_t key) noexcept nogil:
-    cdef uint64_t slot = spread(key) & table.limit
-    while table.keys[slot]:
-        if table.keys[slot] == (key | PRESENT):
-            return table.vrs[slot]
-        slot = (slot + 1) & table.limit
-    return 0
-
-
-cdef inline uint32_t name_hash(const uint8_t *name, size_t length) noexcept nogil:
-    cdef uint32_t value = 2166136261u
-    cdef size_t at
-    for at in range(length):
-        value = (value ^ name[at]) * 16777619u
-    return value
-
-
-cdef int32_t creator_number(const Table *table, const uint8_t *name, size_t length) noexcept nogil:
-    cdef uint32_t slot, start
-    cdef int32_t number
-    while length and (name[length - 1] == 0x20 or name[length - 1] == 0):
-        length -= 1
-    slot = name_hash(name, length) & table.name_limit
-    while table.name_slots[slot] >= 0:
-        number = table.name_slots[slot]
-        start = table.name_stops[number - 1] if number else 0
-        if table.name_stops[number] - start == length and memcmp(table.names + start, name, length) == 0:
-            return number
-        slot = (slot + 1) & table.name_limit
-    return -1
-
-
-cdef inline uint32_t word_of(uint16_t vr) noexcept nogil:
-    if vr == US or vr == SS or vr == OW or vr == 0x4154:
-        return 2
-    if vr == 0x554C or vr == 0x534C or vr == 0x464C or vr == 0x4F46 or vr == 0x4F4C:  # UL SL FL OF OL
-        return 4
-    if vr == 0x4644 or vr == 0x4F44 or vr == 0x5356 or vr == 0x5556 or vr == 0x4F56:  # FD OD SV UV OV
-        return 8
-    return 1
 
 
 cdef inline void note(State *s, uint32_t kind, const uint8_t *where, uint32_t tag) noexcept nogil:
@@ -572,7 +509,7 @@ cdef class VRTable:
             slot = spread(key) & self.table.limit
             while self.table.keys[slot]:
                 slot = (slot + 1) & self.table.limit
-            self.table.keys[slot] = key | PRESENT
+            self.table.keys[slot] = key | <uint64_t>1 << 63
             self.table.vrs[slot] = AMBIGUOUS[vr] if vr in AMBIGUOUS else ord(vr[0]) << 8 | ord(vr[1])
         for row in range(name_size):
             self.table.name_slots[row] = -1

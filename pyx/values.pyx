@@ -12,61 +12,15 @@ from cpython.long cimport PyLong_FromLong, PyLong_FromLongLong, PyLong_FromUnsig
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memcpy
 
 from decimal cimport dc_decimal, dc_many, parse_decimal, write_decimal
-
-cdef extern from *:
-    """
-    /* Decimals come and go by the hundred thousand: those that went are kept for the next, as CPython keeps floats. */
-    static PyObject *dc_spare[4096];
-    static int dc_spare_count = 0;
-    static PyTypeObject *dc_decimal_type = NULL;
-
-    static inline PyObject *dc_new_decimal(double value, PyObject *text, uint32_t start, uint32_t stop) {
-        PyObject *made;
-        if (dc_spare_count > 0) {
-            made = PyObject_Init(dc_spare[--dc_spare_count], dc_decimal_type);
-        } else {
-            made = dc_decimal_type->tp_alloc(dc_decimal_type, 0);
-            if (made == NULL) return NULL;
-        }
-        ((PyFloatObject *)made)->ob_fval = value;
-        Py_XINCREF(text);
-        ((dc_decimal *)made)->text = text;
-        ((dc_decimal *)made)->start = start;
-        ((dc_decimal *)made)->stop = stop;
-        return made;
-    }
-
-    static void dc_free_decimal(PyObject *self) {
-        PyObject *text = ((dc_decimal *)self)->text;
-        ((dc_decimal *)self)->text = NULL;
-        if (Py_TYPE(self) == dc_decimal_type && dc_spare_count < 4096) dc_spare[dc_spare_count++] = self;
-        else Py_TYPE(self)->tp_free(self);
-        Py_XDECREF(text);
-    }
-
-    static int dc_setup_decimal(PyTypeObject *type) {
-        if (type->tp_basicsize != sizeof(dc_decimal)) return 0;
-        dc_decimal_type = type;
-        type->tp_dealloc = dc_free_decimal;
-        return 1;
-    }
-
-    /* Moves the values of one list into another, which is empty. */
-    static inline void dc_move_items(PyObject *to, PyObject *from) {
-        PyListObject *a = (PyListObject *)to, *b = (PyListObject *)from;
-        PyObject **items = a->ob_item;
-        Py_ssize_t size = Py_SIZE(a), allocated = a->allocated;
-        a->ob_item = b->ob_item; a->allocated = b->allocated; Py_SET_SIZE(a, Py_SIZE(b));
-        b->ob_item = items; b->allocated = allocated; Py_SET_SIZE(b, size);
-    }
-    """
-    object dc_new_decimal(double value, object text, uint32_t start, uint32_t stop)  # float.__new__ makes a second float
-    object dc_bare_decimal "dc_new_decimal"(double value, PyObject *text, uint32_t start, uint32_t stop)
-    int dc_setup_decimal(PyTypeObject *type)
-    void dc_move_items(object to, object source)
+from objects cimport dc_bare_decimal, dc_move_items, dc_new_decimal, dc_setup_decimal
+from text cimport is_ascii, parse_integer, skipped, stripped, trimmed, value_end
+from vr_codes cimport (
+    AE, AS, AT, CS, DA, DS_, DT, FD, FL, IS_, LO, LT, OB, OD, OF, OL, OV, OW, PN, SH, SL, SS, ST, SV, TM, UC, UI, UL, UN,
+    UR, US, UT, UV,
+)
 
 cdef extern from "Python.h":
     ctypedef object (*richcmpfunc)(object, object, int)
@@ -77,40 +31,6 @@ cdef extern from "Python.h":
     unsigned int PyUnicode_READ_CHAR(object text, Py_ssize_t index)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
 
-cdef enum:
-    AE = 0x4145
-    AS = 0x4153
-    AT = 0x4154
-    CS = 0x4353
-    DA = 0x4441
-    DS_ = 0x4453
-    DT = 0x4454
-    FD = 0x4644
-    FL = 0x464C
-    IS_ = 0x4953
-    LO = 0x4C4F
-    LT = 0x4C54
-    OB = 0x4F42
-    OD = 0x4F44
-    OF = 0x4F46
-    OL = 0x4F4C
-    OV = 0x4F56
-    OW = 0x4F57
-    PN = 0x504E
-    SH = 0x5348
-    SL = 0x534C
-    SS = 0x5353
-    ST = 0x5354
-    SV = 0x5356
-    TM = 0x544D
-    UC = 0x5543
-    UI = 0x5549
-    UL = 0x554C
-    UN = 0x554E
-    UR = 0x5552
-    US = 0x5553
-    UT = 0x5554
-    UV = 0x5556
 
 cdef class MultiValue(list):
     """Several values of one element: a list that prints as pydicom's and tells its ``owner`` when it is changed."""
@@ -370,41 +290,6 @@ def decimals_of(values, form) -> MultiValue | None:
     return result
 
 
-cdef int parse_integer(const uint8_t *text, Py_ssize_t length, int64_t *value) noexcept nogil:
-    """1 for a number as ``str`` writes it, of at most 18 digits; 0 leaves it to the caller."""
-    cdef Py_ssize_t at = 0
-    cdef int64_t number = 0
-    cdef bint negative = length > 0 and text[0] == 45
-    if negative:
-        at = 1
-    if at == length or length - at > 18 or (text[at] == 48 and (length > 1)):
-        return 0
-    while at < length:
-        if not 48 <= text[at] <= 57:
-            return 0
-        number = number * 10 + (text[at] - 48)
-        at += 1
-    value[0] = -number if negative else number
-    return 1
-
-
-cdef inline bint is_ascii(const uint8_t *data, Py_ssize_t length) noexcept nogil:
-    """True when no byte needs a character set: below 80 and not ESC."""
-    cdef Py_ssize_t at = 0
-    cdef uint64_t block, folded
-    while at + 8 <= length:
-        memcpy(&block, data + at, 8)
-        folded = block ^ <uint64_t>0x1B1B1B1B1B1B1B1B
-        if (block | ((folded - <uint64_t>0x0101010101010101) & ~folded)) & <uint64_t>0x8080808080808080:
-            return False
-        at += 8
-    while at < length:
-        if data[at] >= 0x80 or data[at] == 0x1B:
-            return False
-        at += 1
-    return True
-
-
 cdef inline object ascii_text(const uint8_t *data, Py_ssize_t length):
     if length <= 0:
         return ""
@@ -415,31 +300,6 @@ cdef inline object ascii_text(const uint8_t *data, Py_ssize_t length):
 
 cdef inline object latin_text(const uint8_t *data, Py_ssize_t length):
     return (<char *>data)[:length].decode("latin-1") if length > 0 else ""
-
-
-cdef inline Py_ssize_t stripped(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """``stop`` without the padding in front of it: spaces and NULs."""
-    while stop > start and (data[stop - 1] == 0x20 or data[stop - 1] == 0):
-        stop -= 1
-    return stop
-
-
-cdef inline Py_ssize_t skipped(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """``start`` after leading white space, as ``str.strip`` sees it."""
-    while start < stop and (data[start] == 0x20 or 9 <= data[start] <= 13 or 28 <= data[start] <= 31):
-        start += 1
-    return start
-
-
-cdef inline Py_ssize_t trimmed(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    while stop > start and (data[stop - 1] == 0x20 or 9 <= data[stop - 1] <= 13 or 28 <= data[stop - 1] <= 31):
-        stop -= 1
-    return stop
-
-
-cdef inline Py_ssize_t value_end(const uint8_t *data, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef const void *found = memchr(data + start, 0x5C, <size_t>(stop - start)) if stop > start else NULL
-    return <const uint8_t *>found - data if found != NULL else stop
 
 
 cdef inline uint64_t load(const uint8_t *data, int size, bint big_endian) noexcept nogil:
