@@ -73,6 +73,9 @@ class EncodedDose:
             )
         if transfer_syntax(ds.transfer_syntax).encapsulated:
             ds.file_meta.TransferSyntaxUID = EXPLICIT_LE.uid
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):  # of what was compressed
+            if keyword in ds:
+                del ds[keyword]
         where.put_into(ds)
         ds.SamplesPerPixel = 1
         ds.PhotometricInterpretation = "MONOCHROME2"

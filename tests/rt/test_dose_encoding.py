@@ -162,7 +162,9 @@ def test_into_a_compressed_data_set(pydicom_files: list[Path]) -> None:
     ds = dcmread(next(path for path in pydicom_files if path.stem == "rtdose_rle"))
     grid = Dose(ds).grid()
     encoded = Dose.encode(grid * 2, 32)
+    ds.ExtendedOffsetTable = ds.ExtendedOffsetTableLengths = bytes(8 * 15)
     encoded.put_into(ds)
+    assert not {"ExtendedOffsetTable", "ExtendedOffsetTableLengths"} & set(ds.dir())
     again = read(ds, ds.transfer_syntax)
     assert again.transfer_syntax == "1.2.840.10008.1.2.1"
     np.testing.assert_allclose(Dose(again).grid(), grid * 2, atol=encoded.max_error)
