@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from benchmarks._inputs import EXPLICIT
 
 RLE = "1.2.840.10008.1.2.5"
 FRAMES = 24
+SLICE = 512 * 512 * 2  # bytes
 Array = NDArray[Any]
+Frames = Callable[[], Array]  # makes them when an entrant begins
 
 
 @cache
@@ -115,11 +118,12 @@ def own_encoded(frames: Array) -> list[bytes]:
     return [CODEC.encode(frame, model, model, {}) for frame in frames]
 
 
-def memcpy(frames: Array) -> Callable[[], AbstractContextManager[Run]]:
+def memcpy(load: Frames) -> Callable[[], AbstractContextManager[Run]]:
     """As many bytes as the decoded frames have, each frame from its place to its place."""
 
     @contextmanager
     def entrant() -> Iterator[Run]:
+        frames = load()
         copies = [floor().copier(bytearray(frame.nbytes), frame.tobytes()) for frame in frames]
 
         def run() -> None:
@@ -134,11 +138,12 @@ def memcpy(frames: Array) -> Callable[[], AbstractContextManager[Run]]:
 # -- RLE -------------------------------------------------------------------------------------------------------------
 
 
-def _own_decode(frames: Array) -> Callable[[], AbstractContextManager[Run]]:
+def _own_decode(load: Frames) -> Callable[[], AbstractContextManager[Run]]:
     @contextmanager
     def entrant() -> Iterator[Run]:
         from dicomcore.pixels.codecs.rle import RLE as CODEC
 
+        frames = load()
         encoded, model, out = own_encoded(frames), model_of(frames), np.empty_like(frames)
         decode = CODEC.decode
         assert decode is not None
@@ -157,11 +162,12 @@ def _refuse(message: str, clause: str) -> None:
     raise AssertionError(message)
 
 
-def _own_encode(frames: Array) -> Callable[[], AbstractContextManager[Run]]:
+def _own_encode(load: Frames) -> Callable[[], AbstractContextManager[Run]]:
     @contextmanager
     def entrant() -> Iterator[Run]:
         from dicomcore.pixels.codecs.rle import RLE as CODEC
 
+        frames = load()
         model, encode = model_of(frames), CODEC.encode
         assert encode is not None
 
@@ -174,7 +180,7 @@ def _own_encode(frames: Array) -> Callable[[], AbstractContextManager[Run]]:
     return entrant
 
 
-def _imagecodecs(frames: Array, *, by_pixel: bool) -> Callable[[], AbstractContextManager[Run]]:
+def _imagecodecs(load: Frames, *, by_pixel: bool) -> Callable[[], AbstractContextManager[Run]]:
     """It leaves colours in planes; ``by_pixel`` adds the copy that brings them together, as arrays have them."""
 
     @contextmanager
@@ -183,6 +189,7 @@ def _imagecodecs(frames: Array, *, by_pixel: bool) -> Callable[[], AbstractConte
             import imagecodecs
         except ImportError:
             raise Missing("pip install imagecodecs") from None
+        frames = load()
         encoded, out = own_encoded(frames), np.empty_like(frames)
         kind = frames.dtype.str
         plane = (frames.shape[3], *frames.shape[1:3]) if frames.ndim == 4 else frames.shape[1:]
@@ -203,7 +210,7 @@ def _imagecodecs(frames: Array, *, by_pixel: bool) -> Callable[[], AbstractConte
     return entrant
 
 
-def _pylibjpeg(frames: Array, *, encode: bool) -> Callable[[], AbstractContextManager[Run]]:
+def _pylibjpeg(load: Frames, *, encode: bool) -> Callable[[], AbstractContextManager[Run]]:
     @contextmanager
     def entrant() -> Iterator[Run]:
         try:
@@ -212,6 +219,7 @@ def _pylibjpeg(frames: Array, *, encode: bool) -> Callable[[], AbstractContextMa
             raise Missing("pip install pylibjpeg-rle") from None
         from pydicom.pixels import get_decoder, get_encoder
 
+        frames = load()
         if encode:
             coder: Any = get_encoder(RLE)
             model = model_of(frames)
@@ -242,7 +250,7 @@ def _pylibjpeg(frames: Array, *, encode: bool) -> Callable[[], AbstractContextMa
     return entrant
 
 
-def _gdcm(frames: Array, *, encode: bool) -> Callable[[], AbstractContextManager[Run]]:
+def _gdcm(load: Frames, *, encode: bool) -> Callable[[], AbstractContextManager[Run]]:
     """Its change of transfer syntax, all frames at once, which stays in C++ as its Python face gives text for bytes.
 
     An image that was changed once stays as it is: each run reads it anew, which is not timed.
@@ -254,6 +262,7 @@ def _gdcm(frames: Array, *, encode: bool) -> Callable[[], AbstractContextManager
             import gdcm
         except ImportError:
             raise Missing("pip install python-gdcm") from None
+        frames = load()
         data = pydicom_object(frames, EXPLICIT) if encode else pydicom_object(frames, RLE, own_encoded(frames))
         kind = gdcm.TransferSyntax.RLELossless if encode else gdcm.TransferSyntax.ExplicitVRLittleEndian
         with ram_folder() as folder:
@@ -276,30 +285,32 @@ def _gdcm(frames: Array, *, encode: bool) -> Callable[[], AbstractContextManager
     return entrant
 
 
-def _rle(name: str, what: str, frames: Array) -> Iterator[Contest]:
-    size = frames[0].nbytes
+def _rle(name: str, what: str, load: Frames, *shape: int) -> Iterator[Contest]:
+    """Frames of ``shape``, of 16 bits, or of 8 in three samples."""
+    colour = len(shape) == 3
+    size = prod(shape) * (1 if colour else 2)
     entrants: dict[str, Callable[[], AbstractContextManager[Run]]] = {
-        OWN: _own_decode(frames),
-        "imagecodecs": _imagecodecs(frames, by_pixel=True),
+        OWN: _own_decode(load),
+        "imagecodecs": _imagecodecs(load, by_pixel=True),
     }
-    if frames.ndim == 4:
-        entrants["imagecodecs, planes left apart"] = _imagecodecs(frames, by_pixel=False)
+    if colour:
+        entrants["imagecodecs, planes left apart"] = _imagecodecs(load, by_pixel=False)
     entrants |= {
-        "pydicom, pylibjpeg-rle": _pylibjpeg(frames, encode=False),
-        "GDCM in C++": _gdcm(frames, encode=False),
-        "limit: memcpy": memcpy(frames),
+        "pydicom, pylibjpeg-rle": _pylibjpeg(load, encode=False),
+        "GDCM in C++": _gdcm(load, encode=False),
+        "limit: memcpy": memcpy(load),
     }
     yield Contest(
-        f"rle-decode-{name}", f"Decode {what} from RLE Lossless", "frames", len(frames), entrants, unit_bytes=size,
+        f"rle-decode-{name}", f"Decode {what} from RLE Lossless", "frames", FRAMES, entrants, unit_bytes=size,
         rounds=5, goals={"imagecodecs": 1.5, "pydicom, pylibjpeg-rle": 3},
     )  # fmt: skip
     yield Contest(
-        f"rle-encode-{name}", f"Encode {what} in RLE Lossless", "frames", len(frames),
+        f"rle-encode-{name}", f"Encode {what} in RLE Lossless", "frames", FRAMES,
         {
-            OWN: _own_encode(frames),
-            "pydicom, pylibjpeg-rle": _pylibjpeg(frames, encode=True),
-            "GDCM in C++": _gdcm(frames, encode=True),
-            "limit: memcpy": memcpy(frames),
+            OWN: _own_encode(load),
+            "pydicom, pylibjpeg-rle": _pylibjpeg(load, encode=True),
+            "GDCM in C++": _gdcm(load, encode=True),
+            "limit: memcpy": memcpy(load),
         },
         unit_bytes=size, rounds=5, goals={"pydicom, pylibjpeg-rle": 2, "GDCM in C++": 2},
     )  # fmt: skip
@@ -309,16 +320,16 @@ def _rle(name: str, what: str, frames: Array) -> Iterator[Contest]:
 
 
 def _of_file(
-    frames: Array, load: Callable[[], Callable[[str], object]], count: int = 1
+    slices: int, load: Callable[[], Callable[[str], object]], count: int = 1
 ) -> Callable[[], AbstractContextManager[Run]]:
-    """An entrant that does ``load()(path)`` with a file of these frames; ``load`` imports what it needs."""
+    """An entrant that does ``load()(path)`` with a file of so many slices; ``load`` imports what it needs."""
 
     @contextmanager
     def entrant() -> Iterator[Run]:
         work = load()
         with ram_folder() as folder:
             path = Path(folder) / "frames.dcm"
-            path.write_bytes(as_file(pydicom_object(frames, EXPLICIT)))
+            path.write_bytes(as_file(pydicom_object(ct_frames(slices), EXPLICIT)))
 
             def run() -> None:
                 for _ in range(count):
@@ -362,58 +373,56 @@ def _mapped_copy(length: int, out: Array | None = None) -> Callable[[], Callable
     return lambda: copy
 
 
-def _pixel_array(name: str, what: str, frames: Array, count: int) -> Contest:
+def _pixel_array(name: str, what: str, slices: int, count: int) -> Contest:
     return Contest(
         f"pixel-array-{name}", f"All pixels of {what}, from its file, as a new array", "arrays", count,
         {
-            OWN: _of_file(frames, _own, count),
-            "pydicom": _of_file(frames, _pydicom, count),
-            "dicomsdl": _of_file(frames, _dicomsdl, count),
-            "limit: numpy, mapped file to a new array": _of_file(frames, _mapped_copy(frames.nbytes), count),
+            OWN: _of_file(slices, _own, count),
+            "pydicom": _of_file(slices, _pydicom, count),
+            "dicomsdl": _of_file(slices, _dicomsdl, count),
+            "limit: numpy, mapped file to a new array": _of_file(slices, _mapped_copy(slices * SLICE), count),
         },
-        unit_bytes=frames.nbytes, rounds=5, goals={"pydicom": 3},
+        unit_bytes=slices * SLICE, rounds=5, goals={"pydicom": 3},
     )  # fmt: skip
 
 
 def _native() -> Contest:
-    frames = ct_frames(100)
-    out = np.empty_like(frames)
+    slices = 100
+    out = np.empty((slices, 512, 512), np.uint16)
 
     def own() -> Callable[[str], object]:
-        from dicomcore import dcmread
-        from dicomcore import frames as frames_of
+        from dicomcore import dcmread, frames
 
-        return lambda path: frames_of(dcmread(path)).decode_many(out=out)
+        return lambda path: frames(dcmread(path)).decode_many(out=out)
 
     def one_by_one() -> Callable[[str], object]:
-        from dicomcore import dcmread
-        from dicomcore import frames as frames_of
+        from dicomcore import dcmread, frames
 
         def work(path: str) -> None:
-            source = frames_of(dcmread(path))
+            source = frames(dcmread(path))
             for i in range(len(source)):
                 source.copy(i, out[i])
 
         return work
 
     return Contest(
-        "native-frames", "100 native frames of 512 x 512 x 16 bits, from their file into an array", "frames", 100,
+        "native-frames", "100 native frames of 512 x 512 x 16 bits, from their file into an array", "frames", slices,
         {
-            OWN: _of_file(frames, own),
-            "dicomcore, one by one": _of_file(frames, one_by_one),
-            "pydicom": _of_file(frames, _pydicom),
-            "dicomsdl": _of_file(frames, _dicomsdl),
-            "limit: numpy, mapped file into an array": _of_file(frames, _mapped_copy(out.nbytes, out)),
-            "limit: memcpy": memcpy(frames),
+            OWN: _of_file(slices, own),
+            "dicomcore, one by one": _of_file(slices, one_by_one),
+            "pydicom": _of_file(slices, _pydicom),
+            "dicomsdl": _of_file(slices, _dicomsdl),
+            "limit: numpy, mapped file into an array": _of_file(slices, _mapped_copy(out.nbytes, out)),
+            "limit: memcpy": memcpy(lambda: ct_frames(slices)),
         },
-        unit_bytes=frames[0].nbytes, rounds=5, goals={"pydicom": 3},
+        unit_bytes=SLICE, rounds=5, goals={"pydicom": 3},
         note="The file lies on a RAM disk. pydicom and dicomsdl make a new array, which they cannot do without.",
     )  # fmt: skip
 
 
 def contests() -> Iterable[Contest]:
-    yield from _rle("mono16", "CT slices of 512 x 512 x 16 bits", ct_frames())
-    yield from _rle("rgb", "ultrasound frames of 600 x 800 in colour", ultrasound_frames())
+    yield from _rle("mono16", "CT slices of 512 x 512 x 16 bits", ct_frames, 512, 512)
+    yield from _rle("rgb", "ultrasound frames of 600 x 800 in colour", ultrasound_frames, 600, 800, 3)
     yield _native()
-    yield _pixel_array("ct", "a 512 x 512 CT", ct_frames(1), 40)
-    yield _pixel_array("multiframe", "100 frames of 512 x 512 x 16 bits", ct_frames(100), 1)
+    yield _pixel_array("ct", "a 512 x 512 CT", 1, 40)
+    yield _pixel_array("multiframe", "100 frames of 512 x 512 x 16 bits", 100, 1)

@@ -54,7 +54,7 @@ cdef extern from *:
         }
     /* `in` and `out` apart; and the same place, which a compiler must know to make vectors of it */
     #define DC_ADAPTERS(NAME, TARGET)                                                                                      \\
-        TARGET static void dc_move_##NAME(const uint8_t *restrict in, uint8_t *restrict out, size_t count, size_t size,    \\
+        TARGET static void dc_move_##NAME(const uint8_t *__restrict in, uint8_t *__restrict out, size_t count, size_t size,    \\
                                           int swap, uint64_t mask, uint64_t sign) { DC_ADAPT_ALL(in, out) }                \\
         TARGET static void dc_stay_##NAME(uint8_t *out, size_t count, size_t size, int swap, uint64_t mask,                \\
                                           uint64_t sign) {                                                                 \\
@@ -188,7 +188,7 @@ cdef extern from *:
     /* -- YCbCr of full range (PS3.3 C.7.6.3.1.2), 8 bits, planes apart; rounded as exact fractions are: halves up ----------- */
     #define DC_CLAMP(v) (uint8_t)((v) < 0 ? 0 : (v) > 255 ? 255 : (v))
     #define DC_COLOURS(NAME, TARGET)                                                                                       \\
-        TARGET static void dc_to_rgb_##NAME(uint8_t *restrict a, uint8_t *restrict b, uint8_t *restrict c, size_t count) { \\
+        TARGET static void dc_to_rgb_##NAME(uint8_t *__restrict a, uint8_t *__restrict b, uint8_t *__restrict c, size_t count) { \\
             size_t i;                                                                                                      \\
             for (i = 0; i < count; i++) {                                                                                  \\
                 int32_t y = a[i], u = b[i] - 128, v = c[i] - 128;                                                          \\
@@ -200,7 +200,7 @@ cdef extern from *:
                 c[i] = DC_CLAMP(blue);                                                                                     \\
             }                                                                                                              \\
         }                                                                                                                  \\
-        TARGET static void dc_to_ybr_##NAME(uint8_t *restrict a, uint8_t *restrict b, uint8_t *restrict c, size_t count) { \\
+        TARGET static void dc_to_ybr_##NAME(uint8_t *__restrict a, uint8_t *__restrict b, uint8_t *__restrict c, size_t count) { \\
             size_t i;                                                                                                      \\
             for (i = 0; i < count; i++) {                                                                                  \\
                 int32_t red = a[i], green = b[i], blue = c[i];                                                             \\
