@@ -10,7 +10,7 @@ SINGLY: int
 
 def decode(
     data: bytes | bytearray | memoryview,
-    out: NDArray[Any],
+    out: NDArray[Any] | bytearray | memoryview,
     samples: int,
     size: int,
     stored: int,
@@ -34,5 +34,5 @@ def encode(
     bit: int = 0,
     plain: int = 0,
 ) -> bytes | None: ...
-def ybr_to_rgb(pixels: NDArray[Any], plain: int = 0) -> None: ...
-def rgb_to_ybr(pixels: NDArray[Any], plain: int = 0) -> None: ...
+def ybr_to_rgb(pixels: NDArray[Any] | memoryview, plain: int = 0) -> None: ...
+def rgb_to_ybr(pixels: NDArray[Any] | memoryview, plain: int = 0) -> None: ...

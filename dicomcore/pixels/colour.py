@@ -48,11 +48,11 @@ def convert(frame: Array, model: ImageModel, photometric: str) -> Array:
     return made
 
 
-def _bytes(array: Array, model: ImageModel) -> Array:
+def _bytes(array: Array, model: ImageModel) -> memoryview:
     if array.dtype != np.uint8 or model.samples != 3:
         raise PixelError(
             f"{model.photometric} is defined for 3 samples of 8 bits, not {model.samples} of {model.bits_allocated}",
             path=model.path,
             clause=CLAUSE,
         )
-    return array.reshape(-1)
+    return array.data.cast("B")  # refuses what is not C-contiguous

@@ -61,7 +61,7 @@ def decode_frame(
     try:
         decode(
             view,
-            out.reshape(-1).view(np.uint8),
+            out.data.cast("B"),  # refuses what is not C-contiguous
             model.samples,
             0 if single else model.bits_allocated // 8,
             model.bits_stored,
@@ -128,5 +128,5 @@ def encode_frame(
 
 def clear_unused_bits(array: Array, model: ImageModel) -> None:
     """Bits above Bits Stored may hold anything, overlays for one (PS3.5 8.1.1): zero them, or repeat the sign."""
-    flat = array.reshape(-1).view(np.uint8)
-    decode(flat.data, flat, 1, array.dtype.itemsize, model.bits_stored, model.kind == "i", OWN_ORDER)
+    flat = array.data.cast("B")
+    decode(flat, flat, 1, array.dtype.itemsize, model.bits_stored, model.kind == "i", OWN_ORDER)

@@ -20,7 +20,7 @@ from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.errors import PixelError
 from dicomcore.pixels import ImageModel, decode_native, pixel_array
-from dicomcore.pixels.native import clear_unused_bits, decode_frame, encode_frame
+from dicomcore.pixels.native import clear_unused_bits, decode_frame, encode_frame, to_rgb
 from tests.reference import pixels as twin
 
 WORD_ORDER = ("rtdose_expb.dcm", "rtdose_expb_1frame.dcm")  # 32 bits in big-endian OW
@@ -441,3 +441,15 @@ def test_subsampled_colour_both_ways() -> None:
     assert decode_frame(stored, model, out) == "YBR_FULL"
     assert out.tolist() == [[[10, 128, 127], [20, 128, 127], [30, 1, 2], [40, 1, 2]]]
     assert encode_frame(out, model) == stored
+
+
+def test_only_arrays_without_gaps_are_filled() -> None:
+    """A copy of them would be, which nobody sees."""
+    gaps: NDArray[Any] = np.zeros((2, 4), np.uint8)[:, ::2]
+    for work in (
+        lambda: decode_frame(bytes(4), model_of(rows=2, columns=2), gaps),
+        lambda: clear_unused_bits(gaps, model_of(rows=2, columns=2, bits_stored=3)),
+        lambda: to_rgb(np.zeros((2, 4, 3), np.uint8)[:, ::2], model_of(samples=3, photometric="YBR_FULL")),
+    ):
+        with pytest.raises(TypeError, match="contiguous"):
+            work()

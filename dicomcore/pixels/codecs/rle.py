@@ -28,7 +28,7 @@ NAME = "RLE Lossless"
 def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
     size = out.itemsize
     _check_segments(model, size)
-    status, segment, offset = rle.decode(data, out.reshape(-1).view(np.uint8), model.samples, size)
+    status, segment, offset = rle.decode(data, out.data.cast("B"), model.samples, size)
     if status == rle.LONGER:
         report(f"RLE segment {segment + 1} holds more than {model.rows * model.columns} bytes", "PS3.5 G.3.2")
     elif status != rle.DONE and not (model.bits_allocated == 1 and _decode_packed(data, model, out, report)):
