@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .net.tls import TLS, client_context, server_context
     from .pixels.codec import CODECS, Codec
     from .pixels.frames import FrameSource, frames
+    from .pixels.transcode import transcode, transcode_file
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
     from .ul.pdu import RoleSelection, UserIdentity
@@ -97,6 +98,8 @@ __all__ = [
     "read_header",
     "server_context",
     "store",
+    "transcode",
+    "transcode_file",
     "walk",
 ]
 
@@ -145,6 +148,8 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "read_header": "dicomcore.data.part10",
         "server_context": "dicomcore.net.tls",
         "store": "dicomcore.net.store",
+        "transcode": "dicomcore.pixels.transcode",
+        "transcode_file": "dicomcore.pixels.transcode",
         "walk": "dicomcore.data.paths",
     }
 )

@@ -27,7 +27,7 @@ LATE: Mapping[str, str] = MappingProxyType(
         "from_json": "dicomcore.data.json:from_json",
         "from_pydicom": "dicomcore.data.bridge:from_pydicom",
         "freeze": "dicomcore.data.files:freeze",
-        "iter_bytes": "dicomcore.data.writer:iter_bytes",
+        "iter_bytes": "dicomcore.data.chunks:iter_bytes",
         "save_as": "dicomcore.data.files:save_as",
         "pixel_array": "dicomcore.pixels.array:pixel_array",
         "from_xml": "dicomcore.data.xml:from_xml",

@@ -26,11 +26,12 @@ from ..vocab.syntaxes import EXPLICIT_LE, TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag, parse_tag
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ._late import late
+from .chunks import iter_bytes, iter_deflated
 from .dataset import Dataset
 from .element import element_name
 from .origin import FileState, Origin
 from .part10 import Layout, is_island, read_layout
-from .writer import encode_dataset, encode_group, iter_bytes, iter_deflated
+from .writer import encode_dataset, encode_group
 
 __all__ = ["dcmread", "dcmwrite", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 

@@ -11,13 +11,11 @@ work, and text that its character set cannot hold. An item that was moved under 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
 from .._core.level import Encoder, setup_forms
-from ..encoding.source import Source
 from ..encoding.values import DS, IS, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..encoding.writer import (
@@ -34,17 +32,17 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..vocab.syntaxes import TransferSyntax, transfer_syntax
 from ..vocab.tag import format_tag
 from ..vocab.vr import VRS
+from .chunks import Chunk, SourceSlice, iter_bytes, iter_deflated, slice_of
 from .dataset import Dataset
 from .element import Element
 from .origin import CHARSET, LUT_DESCRIPTORS, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
-__all__ = ["Chunk", "SourceSlice", "encode_dataset", "encode_group", "iter_bytes", "iter_deflated"]
+__all__ = ["encode_dataset", "encode_group"]
 
 PIXEL_DATA = 0x7FE00010
 _BULK_LENGTH = 1 << 16  # longer values of bytes go apart from their neighbours and are not copied
 _WHOLE_LENGTH = 1 << 20  # a shorter run is not searched for them but at its end
-_BLOCK_LENGTH = 1 << 20
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
 _END_MARK = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
@@ -64,39 +62,6 @@ def _forms() -> Iterator[tuple[str, int, int, bool, int, int, bool]]:
 
 
 setup_forms(_forms(), DS, IS)
-
-
-class SourceSlice:
-    """``length`` bytes of a source as data to write or send: it has a ``len()`` and is read piece by piece."""
-
-    __slots__ = ("_length", "offset", "source")
-
-    def __init__(self, source: Source, offset: int, length: int) -> None:
-        self.source = source
-        self.offset = offset
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def read(self, start: int, stop: int) -> memoryview:
-        """Bytes [start, stop); SourceChanged when the file is no longer the one that was opened."""
-        start, stop, _ = slice(start, stop).indices(self._length)
-        return self.source.view(self.offset + start, max(stop - start, 0))
-
-
-Chunk = bytes | memoryview | SourceSlice
-
-
-def iter_bytes(chunks: list[Chunk]) -> Iterator[bytes | memoryview]:
-    """The chunks in order, none over 1 MiB that comes from a file."""
-    for chunk in chunks:
-        if isinstance(chunk, SourceSlice):
-            with chunk.source.session() as source:
-                for start in range(0, len(chunk), _BLOCK_LENGTH):
-                    yield source.view(chunk.offset + start, min(_BLOCK_LENGTH, len(chunk) - start))
-        else:
-            yield chunk
 
 
 class _Scope(NamedTuple):
@@ -145,23 +110,10 @@ def encode_group(dataset: Dataset, charsets: tuple[str, ...] = ()) -> bytes:
     return b"".join(iter_bytes(chunks))
 
 
-def iter_deflated(chunks: list[Chunk]) -> Iterator[bytes]:
-    """PS3.5 A.5: a raw deflate stream, padded to even length."""
-    deflater = zlib.compressobj(wbits=-15)
-    length = 0
-    for chunk in iter_bytes(chunks):
-        if block := deflater.compress(chunk):
-            length += len(block)
-            yield block
-    block = deflater.flush()
-    yield block + b"\0" if (length + len(block)) & 1 else block
-
-
 def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
     edited = dataset._edits.get(PIXEL_DATA)
     if edited is not None:
-        value = edited.value
-        encapsulated = isinstance(value, bytes) and value[:4] == _ITEM_MARK
+        encapsulated = _is_encapsulated(edited.value)
     elif PIXEL_DATA in dataset:
         if syntax.uid == transfer_syntax(dataset._read_syntax()).uid:
             return
@@ -179,6 +131,11 @@ def _check_pixels(dataset: Dataset, syntax: TransferSyntax) -> None:
             clause="PS3.5 A.4",
             hint=f'use dicomcore.transcode(ds, "{syntax.uid}")',
         )
+
+
+def _is_encapsulated(value: object) -> bool:
+    start = value.read(0, 4) if isinstance(value, SourceSlice) else value[:4] if isinstance(value, bytes) else b""
+    return bytes(start) == _ITEM_MARK
 
 
 def _even(raw: bytes, vr: str) -> bytes:
@@ -344,7 +301,7 @@ class _Writer:
         first = index.header_offset_at(start)
         end = index.end_offset_at(stop - 1)
         if self.same_form(origin):
-            return [_slice(origin.source, first, end - first)]
+            return [slice_of(origin.source, first, end - first)]
         pieces: list[list[Chunk]] = []
         rest = stop
         if end - first > _BULK_LENGTH:
@@ -414,7 +371,7 @@ class _Writer:
             items = [
                 part
                 for offset, length in spans
-                for part in (item_header(length, big_endian=self.big_endian), _slice(origin.source, offset, length))
+                for part in (item_header(length, big_endian=self.big_endian), slice_of(origin.source, offset, length))
             ]
             rest = bytes(field[end - index.value_offset_at(row) :])  # what is no fragment
             delimiter = sequence_delimiter(big_endian=self.big_endian)
@@ -434,7 +391,7 @@ class _Writer:
         vr = origin.vr(row, tag)
         if vr[0] != "O" or (VRS[vr].word > 1 and origin.big_endian != self.big_endian):
             return None
-        return [self.header(tag, vr, length), _slice(origin.source, index.value_offset_at(row), length)]
+        return [self.header(tag, vr, length), slice_of(origin.source, index.value_offset_at(row), length)]
 
     def changed(
         self, dataset: Dataset, origin: Origin, row: int, tag: int, scope: _Scope, recharset: bool, relabel: bool
@@ -481,6 +438,10 @@ class _Writer:
             origin = scope.datasets[-1]._origin
             swap = (origin is not None and origin.big_endian) != self.big_endian
             return self.value(tag, vr, in_order(_even(value, vr), VRS[vr].word, swap))
+        if isinstance(value, SourceSlice):  # pixel data as they are to be written
+            if _is_encapsulated(value):
+                return [self.header(tag, "OB", UNDEFINED_LENGTH), value]
+            return [self.header(tag, vr, len(value)), value]
         return self.value(tag, vr, self.text(vr, value, scope, tag))
 
     def text(self, vr: str, value: object, scope: _Scope, tag: int) -> bytes:
@@ -528,13 +489,6 @@ class _Writer:
             if not own or own == scope.charsets or CHARSET in item:
                 raise
             return self.level(item, scope, keep=own)
-
-
-def _slice(source: Source, offset: int, length: int) -> Chunk:
-    """What is in memory as a view, what is not as a slice to be read when it is written."""
-    if offset + length <= len(source.head):
-        return source.view(offset, length)
-    return SourceSlice(source, offset, length)
 
 
 def _context(scope: _Scope) -> VRContext:

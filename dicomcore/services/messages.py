@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+from dicomcore.data.chunks import iter_bytes
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import read_dataset
-from dicomcore.data.writer import encode_dataset, iter_bytes
+from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import Command
 from dicomcore.encoding.sink import MemorySink
 from dicomcore.errors import NegotiationError, ServiceError

@@ -36,6 +36,7 @@ COLUMNS = {
             "pixel_loss",
             "codec",
             "retired",
+            "lossy_method_code",
         ),
     ),
     "vr": (

@@ -36,6 +36,7 @@ class TransferSyntax:
     pixel_loss: str = "none"
     codec: str = ""
     retired: bool = False
+    lossy_method: str = ""  # for Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1)
     known: bool = True
 
     def __str__(self) -> str:
@@ -43,6 +44,7 @@ class TransferSyntax:
 
 
 def _read() -> Mapping[str, TransferSyntax]:
+    rows = read_table("transfer_syntaxes")
     return MappingProxyType(
         {
             uid: TransferSyntax(
@@ -56,10 +58,9 @@ def _read() -> Mapping[str, TransferSyntax]:
                 loss,
                 codec,
                 retired == "1",
+                method.partition(" ")[0],
             )
-            for uid, keyword, name, endian, explicit, encapsulated, deflated, loss, codec, retired in read_table(
-                "transfer_syntaxes"
-            )
+            for uid, keyword, name, endian, explicit, encapsulated, deflated, loss, codec, retired, method in rows
         }
     )
 

@@ -12,8 +12,9 @@ import pydicom
 import pytest
 
 from dicomcore import Dataset, dcmread
+from dicomcore.data.chunks import iter_bytes
 from dicomcore.data.files import read_dataset
-from dicomcore.data.writer import encode_dataset, iter_bytes
+from dicomcore.data.writer import encode_dataset
 from dicomcore.encoding.writer import Lengths
 from dicomcore.errors import EncodingError
 from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomcore import Dataset, dcmread
+from dicomcore.data.chunks import iter_bytes
 from dicomcore.data.files import read_dataset
-from dicomcore.data.writer import encode_dataset, iter_bytes
+from dicomcore.data.writer import encode_dataset
 from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 
 SYNTAXES = st.sampled_from([IMPLICIT_LE.uid, EXPLICIT_LE.uid, EXPLICIT_BE.uid, DEFLATED_LE.uid])

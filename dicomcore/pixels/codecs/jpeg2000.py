@@ -2,13 +2,15 @@
 
 RGB is encoded with the transform across components that each of them has (YBR_RCT, YBR_ICT) and decoded to RGB; other
 colours are encoded as they are. Options of the syntaxes that may lose: ``reversible=True`` loses nothing; else
-``psnr`` (10 to 200 decibels, 60) with JPEG 2000, and ``step`` (0.00001 to 0.5 of the range of values, 0.001), the
-quantization of the finest detail, with HTJ2K. JPEG 2000 takes up to 24 bits stored, lossless HTJ2K 32, lossy 16.
+``error`` with JPEG 2000, the root mean square that pixels may be off (0.01 to 10,000, 1), and ``step`` with HTJ2K, by
+which the finest detail is quantized (0.01 to 10,000, 1), both in stored values. JPEG 2000 takes up to 24 bits stored,
+lossless HTJ2K 32, lossy 16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import log10
 from typing import Any
 
 import numpy as np
@@ -34,32 +36,30 @@ def _inspect(data: Buffer, model: ImageModel, report: Report) -> ImageModel:
     return agreed(header, model, report, CLAUSE)
 
 
-def _decoder(high_throughput: bool) -> Callable[[Buffer, ImageModel, Array, Report], str]:
-    def decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
-        import imagecodecs
+def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
+    import imagecodecs
 
-        header = read_jpeg2000(data, report)
-        check_frame(header, model, CLAUSE)
-        check_end(data, report, CLAUSE)
+    header = read_jpeg2000(data, report)
+    check_frame(header, model, CLAUSE)
+    check_end(data, report, CLAUSE)
 
-        def decoded(array: Array | None) -> Array:
-            # OpenJPH's values over the range, which only a lossy stream has, would wrap around; OpenJPEG's are clipped.
-            if (high_throughput and header.is_lossless and header.bits <= DEEPEST) or header.bits > DEEPEST:
-                return np.asarray(imagecodecs.htj2k_decode(data, planar=False, out=array))
-            return np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1, out=array))
+    def decoded(array: Array | None) -> Array:
+        # OpenJPEG decodes HTJ2K, too: half as fast as OpenJPH, but that lets values over the range wrap around, and
+        # imagecodecs loses the errors it tells. Only it has more bits.
+        if header.bits > DEEPEST:
+            return np.asarray(imagecodecs.htj2k_decode(data, planar=False, out=array))
+        return np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1, out=array))
 
-        decode_into(out, header.bits, header.is_signed, decoded)
-        if out.dtype.kind == "i" and not header.is_signed and header.bits < model.bits_allocated:
-            shift = out.dtype.type(model.bits_allocated - header.bits)  # the stream's highest bit is the sign
-            np.left_shift(out, shift, out=out)
-            np.right_shift(out, shift, out=out)
-        if model.photometric in TRANSFORMED or header.colour == "RGB":
-            if header.colour != "RGB":
-                report(f"the code stream has no colour transform, the attributes say {model.photometric}", CLAUSE)
-            return "RGB"
-        return "YBR_FULL" if model.subsampled else model.photometric
-
-    return decode
+    decode_into(out, header.bits, header.is_signed, decoded)
+    if out.dtype.kind == "i" and not header.is_signed and header.bits < model.bits_allocated:
+        shift = out.dtype.type(model.bits_allocated - header.bits)  # the stream's highest bit is the sign
+        np.left_shift(out, shift, out=out)
+        np.right_shift(out, shift, out=out)
+    if model.photometric in TRANSFORMED or header.colour == "RGB":
+        if header.colour != "RGB":
+            report(f"the code stream has no colour transform, the attributes say {model.photometric}", CLAUSE)
+        return "RGB"
+    return "YBR_FULL" if model.subsampled else model.photometric
 
 
 # -- encoding ----------------------------------------------------------------------------------------------------------
@@ -69,16 +69,14 @@ def _lossless(options: Mapping[str, Any]) -> bool:
     return bool(options.get("reversible", False))
 
 
-def _target(
-    name: str, deepest: int, quality: str = "", span: tuple[float, float, float] = (0, 0, 0)
-) -> Callable[[ImageModel, Mapping[str, Any]], ImageModel]:
-    """``quality``: the option of the coding that loses, of which ``span`` is default, least and greatest."""
+def _target(name: str, deepest: int, quality: str) -> Callable[[ImageModel, Mapping[str, Any]], ImageModel]:
+    """``quality``: the option of the coding that loses."""
 
     def target(model: ImageModel, options: Mapping[str, Any]) -> ImageModel:
         check_options(name, options, ("reversible", quality) if quality else ())
         lossy = bool(quality) and not _lossless(options)
         if lossy:
-            number(name, options, quality, *span)
+            number(name, options, quality, 1, 0.01, 10_000)
         check_holds(
             name,
             model,
@@ -103,7 +101,7 @@ def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mappi
 
     made = imagecodecs.jpeg2k_encode(
         np.ascontiguousarray(frame),
-        options.get("psnr", 60) if lossy else None,
+        20 * log10(((1 << target.bits_stored) - 1) / options.get("error", 1)) if lossy else None,
         codecformat="j2k",
         planar=False,
         reversible=not lossy,
@@ -119,7 +117,7 @@ def _encode_ht(frame: Array, source: ImageModel, target: ImageModel, options: Ma
 
     made = imagecodecs.htj2k_encode(
         np.ascontiguousarray(frame),
-        options.get("step", 0.001) if lossy else None,
+        options.get("step", 1) / (1 << target.bits_allocated) if lossy else None,
         rgb=target.photometric in TRANSFORMED,
         planar=False,
         reversible=not lossy,
@@ -138,12 +136,12 @@ def _codec(name: str, high_throughput: bool, quality: str = "", span: tuple[floa
         return make(frame, source, target, options, loses(options))
 
     deepest = 32 if high_throughput else DEEPEST
-    target = _target(name, deepest, quality, span)
-    return Codec(name, _decoder(high_throughput), encode, target, _inspect, loses, MODULE)
+    target = _target(name, deepest, quality)
+    return Codec(name, _decode, encode, target, _inspect, loses, MODULE)
 
 
 JPEG2000_LOSSLESS = _codec("JPEG 2000 lossless", False)
-JPEG2000 = _codec("JPEG 2000", False, "psnr", (60, 10, 200))
+JPEG2000 = _codec("JPEG 2000", False, "error")
 HTJ2K_LOSSLESS = _codec("HTJ2K lossless", True)
 HTJ2K_LOSSLESS_RPCL = _codec("HTJ2K lossless, RPCL", True)
-HTJ2K = _codec("HTJ2K", True, "step", (0.001, 0.00001, 0.5))
+HTJ2K = _codec("HTJ2K", True, "step")
