@@ -17,7 +17,7 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.colour import YBR, to_rgb
 from dicomcore.pixels.image_model import ImageModel
 
-__all__ = ["clear_unused_bits", "decode_frame", "decode_native", "encode_frame", "to_rgb"]
+__all__ = ["as_described", "clear_unused_bits", "decode_frame", "decode_native", "encode_frame", "to_rgb"]
 
 Array = NDArray[Any]
 Buffer = bytes | bytearray | memoryview
@@ -102,9 +102,7 @@ def encode_frame(
     With ``out``, which begins ``bit`` bits before the frame, the answer is empty and the bytes are there: so frames of
     single bits follow each other. In ``words``, they come to a whole number of them.
     """
-    flat = np.ascontiguousarray(frame, model.dtype).reshape(-1).view(np.uint8)
-    if frame.shape != model.frame_shape:
-        raise PixelError(f"a frame of shape {frame.shape} where {model.frame_shape} is described", path=model.path)
+    flat = as_described(frame, model).reshape(-1).view(np.uint8)
     if model.subsampled and model.bits_allocated != 8:
         raise PixelError(
             f"{model.photometric} is defined for 8 bits, not {model.bits_allocated}",
@@ -124,6 +122,20 @@ def encode_frame(
         bit,
     )
     return done or b""
+
+
+def as_described(frame: Array, model: ImageModel) -> Array:
+    """``frame``, C-contiguous and in this machine's byte order; PixelError when it is not such a frame.
+
+    Numbers of another type are never made to fit: whoever has them knows how.
+    """
+    same = frame.dtype.newbyteorder("=") == model.dtype or (model.bits_allocated == 1 and frame.dtype == np.bool_)
+    if not same or frame.shape != model.frame_shape:
+        raise PixelError(
+            f"a frame of {frame.dtype} in shape {frame.shape} where {model.dtype} in {model.frame_shape} is described",
+            path=model.path,
+        )
+    return np.ascontiguousarray(frame, model.dtype)
 
 
 def clear_unused_bits(array: Array, model: ImageModel) -> None:

@@ -118,6 +118,20 @@ def test_floating_point_pixels_are_never_encapsulated(uid: str) -> None:
         encode(uid, np.zeros((2, 3), np.float32), source)
 
 
+@pytest.mark.parametrize("uid", ALL)
+def test_numbers_are_never_made_to_fit(uid: str) -> None:
+    source = model_of(bits_allocated=16, bits_stored=16, high_bit=15)
+    values = np.arange(6).reshape(2, 3)
+    for wrong in (values.astype(np.int16), values.astype(np.float32), values.astype(np.uint32), values.T.astype("u2")):
+        with pytest.raises(PixelError, match="is described"):
+            encode(uid, wrong, source)
+    expected = encode(uid, values.astype(np.uint16), source)[0]
+    assert encode(uid, values.astype(">u2"), source)[0] == expected
+    assert encode(uid, np.asfortranarray(values.astype("<u2")), source)[0] == expected
+    bits = model_of(bits_allocated=1, bits_stored=1, high_bit=0)
+    assert encode(uid, values % 2 == 1, bits)[0] == encode(uid, (values % 2).astype(np.uint8), bits)[0]
+
+
 def test_colours_are_converted_when_the_target_says_so() -> None:
     source = model_of(samples=3, photometric="RGB")
     frame = np.full((2, 3, 3), [255, 0, 0], np.uint8)

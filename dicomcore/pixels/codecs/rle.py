@@ -18,7 +18,7 @@ from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import by_pixel
 from dicomcore.pixels.colour import convert
 from dicomcore.pixels.image_model import ImageModel
-from dicomcore.pixels.native import decode_frame
+from dicomcore.pixels.native import as_described, decode_frame
 
 __all__ = ["RLE"]
 
@@ -76,9 +76,7 @@ def _check_segments(model: ImageModel, size: int) -> None:
 
 
 def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
-    stored = np.ascontiguousarray(convert(frame, source, target.photometric), target.dtype)
-    if stored.shape != target.frame_shape:
-        raise PixelError(f"a frame of shape {stored.shape} where {target.frame_shape} is described", path=target.path)
+    stored = as_described(convert(frame, source, target.photometric), target)
     flat = stored.reshape(-1).view(np.uint8)
     done = rle.encode(flat, target.rows, target.samples, stored.itemsize)
     if done is None:
