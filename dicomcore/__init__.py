@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .pixels.codec import CODECS, Codec
     from .pixels.frames import FrameSource, frames
     from .pixels.transcode import transcode, transcode_file
+    from .rt.dose import Dose
     from .services.storage import StorageSCP
     from .services.verification import VerificationSCP
     from .ul.pdu import RoleSelection, UserIdentity
@@ -64,6 +65,7 @@ __all__ = [
     "Codec",
     "Dataset",
     "DicomError",
+    "Dose",
     "Element",
     "EncodingError",
     "FileHeader",
@@ -113,6 +115,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "Codec": "dicomcore.pixels.codec",
         "Dataset": "dicomcore.data.dataset",
         "DicomError": "dicomcore.errors",
+        "Dose": "dicomcore.rt.dose",
         "Element": "dicomcore.data.element",
         "EncodingError": "dicomcore.errors",
         "FileHeader": "dicomcore.data.part10",
