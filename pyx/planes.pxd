@@ -1,5 +1,5 @@
 # Header only. Bytes of several planes into pixels and back: byte j of each pixel is one of plane j. Two, three and four
-# planes, which is nearly all that images have, go sixteen pixels at a time where the processor can; the rest byte by byte.
+# planes, which is nearly all that images have, go sixteen or more pixels at a time where the processor can.
 
 from libc.stdint cimport uint8_t
 
@@ -12,7 +12,7 @@ cdef extern from *:
     #include <emmintrin.h>
     #endif
     #if defined(__x86_64__) && defined(__GNUC__)
-    #include <tmmintrin.h>
+    #include <immintrin.h>
     #define DC_SHUFFLES
     #endif
 
@@ -113,79 +113,102 @@ cdef extern from *:
         dc_unweave_from(pixels, 3, 0, count, planes);
     }
     #ifdef DC_SHUFFLES
-    #define DC_N -1
-    /* Where byte n of the three vectors of sixteen pixels comes from in plane j: pixel (n - j) / 3. */
-    __attribute__((target("ssse3"))) static void dc_weave_3(const uint8_t *const *planes, size_t count, uint8_t *out) {
-        size_t i = 0;
-        const __m128i a0 = _mm_setr_epi8(0, DC_N, DC_N, 1, DC_N, DC_N, 2, DC_N, DC_N, 3, DC_N, DC_N, 4, DC_N, DC_N, 5);
-        const __m128i a1 = _mm_setr_epi8(DC_N, DC_N, 6, DC_N, DC_N, 7, DC_N, DC_N, 8, DC_N, DC_N, 9, DC_N, DC_N, 10, DC_N);
-        const __m128i a2 = _mm_setr_epi8(DC_N, 11, DC_N, DC_N, 12, DC_N, DC_N, 13, DC_N, DC_N, 14, DC_N, DC_N, 15, DC_N, DC_N);
-        const __m128i b0 = _mm_setr_epi8(DC_N, 0, DC_N, DC_N, 1, DC_N, DC_N, 2, DC_N, DC_N, 3, DC_N, DC_N, 4, DC_N, DC_N);
-        const __m128i b1 = _mm_setr_epi8(5, DC_N, DC_N, 6, DC_N, DC_N, 7, DC_N, DC_N, 8, DC_N, DC_N, 9, DC_N, DC_N, 10);
-        const __m128i b2 = _mm_setr_epi8(DC_N, DC_N, 11, DC_N, DC_N, 12, DC_N, DC_N, 13, DC_N, DC_N, 14, DC_N, DC_N, 15, DC_N);
-        const __m128i c0 = _mm_setr_epi8(DC_N, DC_N, 0, DC_N, DC_N, 1, DC_N, DC_N, 2, DC_N, DC_N, 3, DC_N, DC_N, 4, DC_N);
-        const __m128i c1 = _mm_setr_epi8(DC_N, 5, DC_N, DC_N, 6, DC_N, DC_N, 7, DC_N, DC_N, 8, DC_N, DC_N, 9, DC_N, DC_N);
-        const __m128i c2 = _mm_setr_epi8(10, DC_N, DC_N, 11, DC_N, DC_N, 12, DC_N, DC_N, 13, DC_N, DC_N, 14, DC_N, DC_N, 15);
-        for (; i + 16 <= count; i += 16) {
-            __m128i a = _mm_loadu_si128((const __m128i *)(planes[0] + i)), b = _mm_loadu_si128((const __m128i *)(planes[1] + i));
-            __m128i c = _mm_loadu_si128((const __m128i *)(planes[2] + i));
-            __m128i *to = (__m128i *)(out + 3 * i);
-            _mm_storeu_si128(to, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a0), _mm_shuffle_epi8(b, b0)),
-                                              _mm_shuffle_epi8(c, c0)));
-            _mm_storeu_si128(to + 1, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a1), _mm_shuffle_epi8(b, b1)),
-                                                  _mm_shuffle_epi8(c, c1)));
-            _mm_storeu_si128(to + 2, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a2), _mm_shuffle_epi8(b, b2)),
-                                                  _mm_shuffle_epi8(c, c2)));
+    /* Row 3 j + v: for each byte of vector v of the three that hold sixteen pixels, the pixel of plane j that it is; and for
+       each pixel of plane j, the byte of vector v that it is. 128: of none. */
+    static const uint8_t dc_weaving[9][16] = {
+        {0, 128, 128, 1, 128, 128, 2, 128, 128, 3, 128, 128, 4, 128, 128, 5},
+        {128, 128, 6, 128, 128, 7, 128, 128, 8, 128, 128, 9, 128, 128, 10, 128},
+        {128, 11, 128, 128, 12, 128, 128, 13, 128, 128, 14, 128, 128, 15, 128, 128},
+        {128, 0, 128, 128, 1, 128, 128, 2, 128, 128, 3, 128, 128, 4, 128, 128},
+        {5, 128, 128, 6, 128, 128, 7, 128, 128, 8, 128, 128, 9, 128, 128, 10},
+        {128, 128, 11, 128, 128, 12, 128, 128, 13, 128, 128, 14, 128, 128, 15, 128},
+        {128, 128, 0, 128, 128, 1, 128, 128, 2, 128, 128, 3, 128, 128, 4, 128},
+        {128, 5, 128, 128, 6, 128, 128, 7, 128, 128, 8, 128, 128, 9, 128, 128},
+        {10, 128, 128, 11, 128, 128, 12, 128, 128, 13, 128, 128, 14, 128, 128, 15},
+    };
+    static const uint8_t dc_unweaving[9][16] = {
+        {0, 3, 6, 9, 12, 15, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 128, 2, 5, 8, 11, 14, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 1, 4, 7, 10, 13},
+        {1, 4, 7, 10, 13, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 0, 3, 6, 9, 12, 15, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 2, 5, 8, 11, 14},
+        {2, 5, 8, 11, 14, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 1, 4, 7, 10, 13, 128, 128, 128, 128, 128, 128},
+        {128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 0, 3, 6, 9, 12, 15},
+    };
+
+    #define DC_THREE(NAME, TARGET, WIDTH, VECTOR, LOAD, STORE, OR, SHUFFLE, TABLE, JOIN, SPLIT)                              \\
+        TARGET static void dc_weave_3_##NAME(const uint8_t *const *planes, size_t count, uint8_t *out) {                   \\
+            VECTOR order[9];                                                                                               \\
+            size_t i = 0;                                                                                                  \\
+            int v;                                                                                                         \\
+            for (v = 0; v < 9; v++) order[v] = TABLE(dc_weaving[v]);                                                       \\
+            for (; i + WIDTH <= count; i += WIDTH) {                                                                       \\
+                const VECTOR a = LOAD((const VECTOR *)(planes[0] + i)), b = LOAD((const VECTOR *)(planes[1] + i));          \\
+                const VECTOR c = LOAD((const VECTOR *)(planes[2] + i));                                                    \\
+                const VECTOR x = OR(OR(SHUFFLE(a, order[0]), SHUFFLE(b, order[3])), SHUFFLE(c, order[6]));                  \\
+                const VECTOR y = OR(OR(SHUFFLE(a, order[1]), SHUFFLE(b, order[4])), SHUFFLE(c, order[7]));                  \\
+                const VECTOR z = OR(OR(SHUFFLE(a, order[2]), SHUFFLE(b, order[5])), SHUFFLE(c, order[8]));                  \\
+                VECTOR *to = (VECTOR *)(out + 3 * i);                                                                      \\
+                JOIN                                                                                                       \\
+            }                                                                                                              \\
+            dc_weave_from(planes, 3, i, count, out);                                                                       \\
+        }                                                                                                                  \\
+        TARGET static void dc_unweave_3_##NAME(const uint8_t *pixels, size_t count, uint8_t *const *planes) {              \\
+            VECTOR order[9];                                                                                               \\
+            size_t i = 0;                                                                                                  \\
+            int v;                                                                                                         \\
+            for (v = 0; v < 9; v++) order[v] = TABLE(dc_unweaving[v]);                                                     \\
+            for (; i + WIDTH <= count; i += WIDTH) {                                                                       \\
+                const VECTOR *from = (const VECTOR *)(pixels + 3 * i);                                                     \\
+                VECTOR x = LOAD(from), y = LOAD(from + 1), z = LOAD(from + 2);                                             \\
+                SPLIT                                                                                                      \\
+                for (v = 0; v < 3; v++)                                                                                    \\
+                    STORE((VECTOR *)(planes[v] + i), OR(OR(SHUFFLE(x, order[3 * v]), SHUFFLE(y, order[3 * v + 1])),        \\
+                                                        SHUFFLE(z, order[3 * v + 2])));                                    \\
+            }                                                                                                              \\
+            dc_unweave_from(pixels, 3, i, count, planes);                                                                  \\
         }
-        dc_weave_from(planes, 3, i, count, out);
-    }
-    /* Of plane j, the first vector of sixteen pixels holds some bytes, the second and the third the others. */
-    __attribute__((target("ssse3"))) static void dc_unweave_3(const uint8_t *pixels, size_t count, uint8_t *const *planes) {
-        size_t i = 0;
-        const __m128i a0 = _mm_setr_epi8(0, 3, 6, 9, 12, 15, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i a1 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, 2, 5, 8, 11, 14, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i a2 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, 1, 4, 7, 10, 13);
-        const __m128i b0 = _mm_setr_epi8(1, 4, 7, 10, 13, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i b1 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, 0, 3, 6, 9, 12, 15, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i b2 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, 2, 5, 8, 11, 14);
-        const __m128i c0 = _mm_setr_epi8(2, 5, 8, 11, 14, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i c1 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, 1, 4, 7, 10, 13, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N);
-        const __m128i c2 = _mm_setr_epi8(DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, DC_N, 0, 3, 6, 9, 12, 15);
-        for (; i + 16 <= count; i += 16) {
-            const __m128i *from = (const __m128i *)(pixels + 3 * i);
-            __m128i x = _mm_loadu_si128(from), y = _mm_loadu_si128(from + 1), z = _mm_loadu_si128(from + 2);
-            _mm_storeu_si128((__m128i *)(planes[0] + i),
-                             _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, a0), _mm_shuffle_epi8(y, a1)),
-                                          _mm_shuffle_epi8(z, a2)));
-            _mm_storeu_si128((__m128i *)(planes[1] + i),
-                             _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, b0), _mm_shuffle_epi8(y, b1)),
-                                          _mm_shuffle_epi8(z, b2)));
-            _mm_storeu_si128((__m128i *)(planes[2] + i),
-                             _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, c0), _mm_shuffle_epi8(y, c1)),
-                                          _mm_shuffle_epi8(z, c2)));
-        }
-        dc_unweave_from(pixels, 3, i, count, planes);
-    }
-    #undef DC_N
+    #define DC_LOAD_16(row) _mm_loadu_si128((const __m128i *)(row))
+    #define DC_LOAD_TWICE(row) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(row)))
+    DC_THREE(16, __attribute__((target("ssse3"))), 16, __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_or_si128,
+             _mm_shuffle_epi8, DC_LOAD_16,
+             _mm_storeu_si128(to, x); _mm_storeu_si128(to + 1, y); _mm_storeu_si128(to + 2, z);, )
+    /* The halves of wide vectors work on sixteen pixels each, so they change places. */
+    DC_THREE(32, __attribute__((target("avx2"))), 32, __m256i, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_or_si256,
+             _mm256_shuffle_epi8, DC_LOAD_TWICE,
+             _mm256_storeu_si256(to, _mm256_permute2x128_si256(x, y, 0x20));
+             _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(z, x, 0x30));
+             _mm256_storeu_si256(to + 2, _mm256_permute2x128_si256(y, z, 0x31));,
+             const __m256i first = x; const __m256i second = y;
+             x = _mm256_permute2x128_si256(first, second, 0x30);
+             y = _mm256_permute2x128_si256(first, z, 0x21);
+             z = _mm256_permute2x128_si256(second, z, 0x30);)
+    #undef DC_THREE
+    #undef DC_LOAD_16
+    #undef DC_LOAD_TWICE
     #endif
 
-    /* -- which of them; `plain` keeps to bytes, as on processors that lack vectors ------------------------------------- */
+    /* -- which of them. `plain` 1 keeps to bytes, as on processors that lack vectors; 2 to vectors of sixteen bytes ------ */
     static inline void dc_weave(const uint8_t *const *planes, size_t k, size_t count, uint8_t *out, int plain) {
         if (k == 1) { memcpy(out, planes[0], count); return; }
-        if (k == 2 && !plain) { dc_weave_2(planes, count, out); return; }
-        if (k == 4 && !plain) { dc_weave_4(planes, count, out); return; }
+        if (k == 2 && plain != 1) { dc_weave_2(planes, count, out); return; }
+        if (k == 4 && plain != 1) { dc_weave_4(planes, count, out); return; }
     #ifdef DC_SHUFFLES
-        if (k == 3 && !plain && __builtin_cpu_supports("ssse3")) { dc_weave_3(planes, count, out); return; }
+        if (k == 3 && !plain && __builtin_cpu_supports("avx2")) { dc_weave_3_32(planes, count, out); return; }
+        if (k == 3 && plain != 1 && __builtin_cpu_supports("ssse3")) { dc_weave_3_16(planes, count, out); return; }
     #endif
         if (k == 3) { dc_weave_3_bytes(planes, count, out); return; }
         dc_weave_from(planes, k, 0, count, out);
     }
     static inline void dc_unweave(const uint8_t *pixels, size_t k, size_t count, uint8_t *const *planes, int plain) {
         if (k == 1) { memcpy(planes[0], pixels, count); return; }
-        if (k == 2 && !plain) { dc_unweave_2(pixels, count, planes); return; }
-        if (k == 4 && !plain) { dc_unweave_4(pixels, count, planes); return; }
+        if (k == 2 && plain != 1) { dc_unweave_2(pixels, count, planes); return; }
+        if (k == 4 && plain != 1) { dc_unweave_4(pixels, count, planes); return; }
     #ifdef DC_SHUFFLES
-        if (k == 3 && !plain && __builtin_cpu_supports("ssse3")) { dc_unweave_3(pixels, count, planes); return; }
+        if (k == 3 && !plain && __builtin_cpu_supports("avx2")) { dc_unweave_3_32(pixels, count, planes); return; }
+        if (k == 3 && plain != 1 && __builtin_cpu_supports("ssse3")) { dc_unweave_3_16(pixels, count, planes); return; }
     #endif
         if (k == 3) { dc_unweave_3_bytes(pixels, count, planes); return; }
         dc_unweave_from(pixels, k, 0, count, planes);

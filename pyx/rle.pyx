@@ -55,7 +55,7 @@ cdef inline size_t _plane(size_t segment, size_t size) noexcept nogil:
 
 
 cdef int _decode(const uint8_t *data, size_t length, uint8_t *out, size_t pixels, size_t count, size_t size,
-                 bint plain, size_t *segment, size_t *offset) noexcept nogil:
+                 int plain, size_t *segment, size_t *offset) noexcept nogil:
     cdef uint8_t[BLOCK + LIMIT * (DC_ROOM + 64)] buffer
     cdef bytes_in[LIMIT] at
     cdef bytes_in[LIMIT] end
@@ -108,10 +108,11 @@ cdef int _decode(const uint8_t *data, size_t length, uint8_t *out, size_t pixels
 
 
 def decode(const uint8_t[::1] data not None, uint8_t[::1] out not None, Py_ssize_t samples, Py_ssize_t size,
-           bint plain=False) -> tuple:
+           int plain=0) -> tuple:
     """(status, segment from 0, offset) of a frame in ``data`` into ``out``: pixels of ``samples`` x ``size`` bytes.
 
-    With `SHORT`, part of ``out`` is undefined; with `LONGER`, it is whole. ``plain``: without vector instructions.
+    With `SHORT`, part of ``out`` is undefined; with `LONGER`, it is whole. ``plain``, for tests: 1 without
+    vector instructions, 2 with narrow ones.
     """
     cdef size_t segment = 0, offset = 0, count
     cdef int status
@@ -134,7 +135,7 @@ cdef size_t _bound(size_t rows, size_t columns) noexcept nogil:
     return rows * (columns + (columns + 127) // 128) + 1
 
 
-cdef Py_ssize_t _encode(const uint8_t *frame, size_t rows, size_t columns, size_t count, size_t size, bint plain,
+cdef Py_ssize_t _encode(const uint8_t *frame, size_t rows, size_t columns, size_t count, size_t size, int plain,
                         uint8_t *out) noexcept nogil:
     """The length of the encoded frame; -1 without memory. ``out``: the header and count x (_bound + DC_ROOM) bytes."""
     cdef bytes_out[LIMIT] planes
@@ -176,7 +177,7 @@ cdef Py_ssize_t _encode(const uint8_t *frame, size_t rows, size_t columns, size_
 
 
 def encode(const uint8_t[::1] frame not None, Py_ssize_t rows, Py_ssize_t samples, Py_ssize_t size,
-           bint plain=False) -> bytes | None:
+           int plain=0) -> bytes | None:
     """A frame of ``rows`` x any number of pixels of ``samples`` x ``size`` bytes; its length is even.
 
     None for a frame so large that the offset of a segment might not fit the header. ``plain`` as in `decode`.

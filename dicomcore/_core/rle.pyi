@@ -10,8 +10,8 @@ LONGER: int
 SEGMENTS: int
 
 def decode(
-    data: bytes | bytearray | memoryview, out: NDArray[Any] | memoryview, samples: int, size: int, plain: bool = False
+    data: bytes | bytearray | memoryview, out: NDArray[Any] | memoryview, samples: int, size: int, plain: int = 0
 ) -> tuple[int, int, int]: ...
 def encode(
-    frame: NDArray[Any] | bytes | memoryview, rows: int, samples: int, size: int, plain: bool = False
+    frame: NDArray[Any] | bytes | memoryview, rows: int, samples: int, size: int, plain: int = 0
 ) -> bytes | None: ...

@@ -18,7 +18,7 @@ from dicomcore.pixels.image_model import ImageModel
 from tests.reference import pixels as twin
 
 BYTES = st.integers(0, 255)
-PLAIN = [0, pixels.NARROW]
+PLAIN = [0, pixels.NARROW, pixels.SINGLY]
 
 
 def model_of(shape: tuple[int, ...], photometric: str, bits: int = 8) -> ImageModel:
