@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import aio as aio
     from . import events as events
     from . import services as services
+    from .data.charset import fit_charset
     from .data.dataset import Dataset
     from .data.element import Element
     from .data.files import dcmread, dcmwrite
@@ -94,6 +95,7 @@ __all__ = [
     "dcmread",
     "dcmwrite",
     "diff",
+    "fit_charset",
     "frames",
     "new_uid",
     "prometheus_text",
@@ -145,6 +147,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
         "dcmread": "dicomcore.data.files",
         "dcmwrite": "dicomcore.data.files",
         "diff": "dicomcore.data.paths",
+        "fit_charset": "dicomcore.data.charset",
         "frames": "dicomcore.pixels.frames",
         "new_uid": "dicomcore.vocab.uids",
         "prometheus_text": "dicomcore.net.metrics",

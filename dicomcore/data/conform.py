@@ -15,15 +15,15 @@ from copy import deepcopy
 from types import MappingProxyType
 
 from ..encoding.rules import value_fault
-from ..encoding.text import fitting_charsets
+from ..encoding.text import is_readable
 from ..encoding.values import DS, IS, decode, format_decimal
 from ..encoding.vrs import UNDEFINED_LENGTH
 from ..vocab.vr import VRS
 from .dataset import Dataset
 from .element import Element
-from .origin import CHARSET, TEXT_VRS
+from .origin import TEXT_VRS
 
-__all__ = ["conformed", "fit_charset", "mended"]
+__all__ = ["conformed", "mended"]
 
 _REPAIRS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ def conformed(dataset: Dataset) -> Dataset:
                 if len(raw) % 2 == 0 and (element.VR in _BULK or len(raw) == 0):
                     continue
                 value = mended(element.VR, bytes(raw))
-                if value is not None and element.VR in TEXT_VRS:
+                if value is not None and element.VR in TEXT_VRS and is_readable(value, origin.charsets, element.VR):
                     level._store(Element._of(level, tag, element.VR, decode(element.VR, value, False, origin.charsets)))
                 elif value is not None:
                     level._store(Element._of(level, tag, element.VR, value))
@@ -73,32 +73,6 @@ def _mend_edit(level: Dataset, tag: int, element: Element) -> None:
     repaired = [_repaired(element.VR, value) for value in values]
     if repaired != values:
         level._assign(tag, repaired)
-
-
-def fit_charset(dataset: Dataset) -> tuple[str, ...]:
-    """Declare a character set that holds all text, and answer its terms: the declared one where that does.
-
-    Else it is the first single-byte set that does, or UTF-8 (PS3.3 C.12.1.1.2). Without it, text that the declared set
-    does not have is refused when it is written. Items that declare a set of their own are seen to by themselves.
-    """
-    texts: list[str] = []
-    levels = [dataset]
-    while levels:
-        for element in levels.pop():
-            value = element.value
-            if element.VR == "SQ":
-                for item in value:
-                    if CHARSET in item:
-                        fit_charset(item)
-                    else:
-                        levels.append(item)
-            elif element.VR in TEXT_VRS and value:
-                texts += [value] if isinstance(value, str) else value
-    declared = dataset._charsets()
-    terms = fitting_charsets(texts, declared)
-    if terms != declared:
-        dataset._assign(CHARSET, list(terms))
-    return terms
 
 
 def mended(vr: str, raw: bytes) -> bytes | None:

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from .._core.level import Encoder, setup_forms
+from ..encoding.text import is_readable
 from ..encoding.values import DS, IS, decode, encode
 from ..encoding.vrs import UNDEFINED_LENGTH, VRContext, dictionary_vr, vr_for_value
 from ..encoding.writer import (
@@ -41,6 +42,7 @@ from .sequence import Sequence
 __all__ = ["encode_dataset", "encode_group"]
 
 PIXEL_DATA = 0x7FE00010
+_UNREADABLE = "text that its character set does not have; its bytes stay as they are in the new one"
 _BULK_LENGTH = 1 << 16  # longer values of bytes go apart from their neighbours and are not copied
 _WHOLE_LENGTH = 1 << 20  # a shorter run is not searched for them but at its end
 _ITEM_MARK = b"\xfe\xff\x00\xe0"
@@ -404,6 +406,10 @@ class _Writer:
             raw = bytes(origin.raw(row))
             if raw.isascii() and b"\x1b" not in raw:
                 return None
+            if not is_readable(raw, origin.charsets, vr):
+                offset = origin.index.value_offset_at(row)
+                origin.report(Issue(_UNREADABLE, offset, origin.path_of(tag), "PS3.5 6.1.2"))
+                return self.value(tag, vr, raw)
             value = decode(vr, raw, origin.big_endian, origin.charsets)
             return self.value(tag, vr, self.text(vr, value, scope, tag))
         if relabel and vr in ("US", "SS") and (dictionary_vr(tag) or "").startswith("US or SS"):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import EncodingError, Issue
 
-__all__ = ["decode_text", "encode_text", "fitting_charsets"]
+__all__ = ["decode_text", "encode_text", "fitting_charsets", "is_readable"]
 
 _CLAUSE = "PS3.5 6.1.2"
 
@@ -145,6 +145,15 @@ def decode_text(raw: bytes, charsets: tuple[str, ...], vr: str = "LO", issues: l
     return "".join(_decode_extended(raw, charset, vr, issues))
 
 
+def is_readable(raw: bytes, charsets: tuple[str, ...], vr: str = "LO") -> bool:
+    """Whether the text of a value field stands for its bytes, so that it can be written in another set."""
+    text = decode_text(raw, charsets, vr)
+    try:
+        return "\ufffd" not in text or encode_text(text, charsets, vr) == raw
+    except EncodingError:
+        return False
+
+
 def _decode_extended(raw: bytes, charset: _Charset, vr: str, issues: list[Issue] | None) -> Iterator[str]:
     reset = _RESET_NAMES if vr == "PN" else _RESET if vr in ("ST", "LT", "UT") else _RESET_VALUES
     g0, g1 = charset.g0, charset.g1
@@ -244,7 +253,7 @@ def _unfit(character: str, charsets: tuple[str, ...]) -> EncodingError:
     return EncodingError(
         f"{character!r} is not in {declared}",
         clause=_CLAUSE,
-        hint='set SpecificCharacterSet to "ISO_IR 192"',
+        hint='set SpecificCharacterSet to "ISO_IR 192" (UTF-8), or let dicomcore.fit_charset(ds) choose one',
     )
 
 

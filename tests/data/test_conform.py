@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from dicomcore import Dataset, dcmread
-from dicomcore.data.conform import fit_charset, mended
+from dicomcore.data.conform import mended
 from dicomcore.data.files import read_dataset
 from dicomcore.encoding.writer import encode_element
-from dicomcore.errors import EncodingError
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
 
@@ -136,21 +135,13 @@ def test_what_is_sound_stays_byte_for_byte(pydicom_files: list[Path]) -> None:
             assert once == ds
 
 
-def test_a_character_set_that_holds_the_text() -> None:
-    ds, item = Dataset(), Dataset()
-    ds.PatientName = "Smith^John"
-    ds.ReferencedStudySequence = [item]
-    assert fit_charset(ds) == ()
-    for text, terms in (("Müller", ("ISO_IR 100",)), ("Иванов", ("ISO_IR 144",)), ("日本 é", ("ISO_IR 192",))):
-        item.PatientName = text
-        if terms != ("ISO_IR 100",):
-            with pytest.raises(EncodingError, match="SpecificCharacterSet"):
-                ds.to_bytes()
-        assert fit_charset(ds) == terms
-        assert read_dataset(ds.to_bytes(), EXPLICIT_LE.uid).ReferencedStudySequence[0].PatientName == text
-    item.SpecificCharacterSet = "ISO_IR 100"
-    fit_charset(ds)
-    assert item.SpecificCharacterSet == "ISO_IR 192"
+def test_text_that_cannot_be_read_keeps_its_bytes() -> None:
+    raw = b"\xfcber\0"
+    data = encode_element(0x00080005, "CS", b"ISO_IR 192", explicit=True, big_endian=False)
+    data += b"\x10\0\x10\0PN\5\0" + raw + b"\x10\0\x20\0LO\2\x00P1"
+    out = BytesIO()
+    read_dataset(data, EXPLICIT_LE.uid).save_as(out, conform=True, enforce_file_format=False)
+    assert bytes(dcmread(out.getvalue()).view("PatientName")) == b"\xfcber"
 
 
 def test_a_lut_descriptor_counts_its_entries() -> None:
