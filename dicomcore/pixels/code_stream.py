@@ -13,7 +13,7 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.codec import Buffer, Report
 from dicomcore.pixels.image_model import ImageModel
 
-__all__ = ["StreamHeader", "agreed", "check_end", "check_frame", "read_jpeg", "read_jpeg2000"]
+__all__ = ["StreamHeader", "agreed", "check_end", "check_frame", "read_jpeg", "read_jpeg2000", "read_near"]
 
 # Start of frame -> neither a table (C4), an extension (C8) nor arithmetic conditioning (CC); F7 is JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -69,6 +69,19 @@ def read_jpeg(data: Buffer) -> StreamHeader:
         elif identifiers == b"RGB":
             colour = "RGB"
     return StreamHeader(rows, columns, samples, bits, is_lossless=marker in _LOSSLESS, colour=colour)
+
+
+def read_near(data: Buffer) -> int:
+    """The greatest error of a value in a JPEG-LS stream, as its first scan tells; 0 is lossless."""
+    view = memoryview(data)
+    at = 2
+    while True:
+        marker, body, at = _segment(view, at)
+        if marker == 0xDA:
+            break
+    if not body or len(body) < 2 + 2 * body[0]:
+        raise PixelError("the JPEG-LS scan header is cut short", offset=at, clause="PS3.5 8.2.3")
+    return body[1 + 2 * body[0]]
 
 
 def _segment(view: memoryview, at: int) -> tuple[int, memoryview, int]:

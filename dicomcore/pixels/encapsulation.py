@@ -14,7 +14,7 @@ import numpy as np
 
 from dicomcore.errors import PixelError
 
-__all__ = ["END", "OffsetTable", "extended_table", "fragment", "value_start"]
+__all__ = ["END", "LONGEST", "OffsetTable", "extended_table", "fragment", "value_start"]
 
 OffsetTable = Literal["basic", "extended", "none"]
 
@@ -44,9 +44,10 @@ def value_start(lengths: Sequence[int], table: OffsetTable | None = None) -> tup
     return ITEM + pack("<I", len(content)) + content, made
 
 
-def extended_table(lengths: Sequence[int]) -> tuple[bytes, bytes]:
-    """Extended Offset Table and Extended Offset Table Lengths."""
-    return _offsets(lengths).astype("<u8").tobytes(), np.array(lengths, "<u8").tobytes()
+def extended_table(lengths: Sequence[int], *, big_endian: bool = False) -> tuple[bytes, bytes]:
+    """Extended Offset Table and Extended Offset Table Lengths, for a data set in that byte order."""
+    kind = ">u8" if big_endian else "<u8"
+    return _offsets(lengths).astype(kind).tobytes(), np.array(lengths, kind).tobytes()
 
 
 def fragment(frame: bytes | memoryview) -> Iterator[bytes | memoryview]:

@@ -303,6 +303,12 @@ class FrameSource(Sequence[Array]):
             self._pixels.decode(self._indices[0] if self._indices else 0, self._pixels.reading)
         return self._pixels.photometric
 
+    @property
+    def complete(self) -> int:
+        """How many of these are there; the others are missing in the object. All, of a video."""
+        pixels = self._pixels
+        return len(self) if pixels.is_video else sum(number < pixels.complete for number in self._indices)
+
     def __len__(self) -> int:
         return len(self._indices)
 

@@ -4,16 +4,17 @@
 encoded waits in a temporary file without a name. Streams that can become streams of the other syntax without decoding
 (JPEG Baseline and JPEG XL) do. Encoding that loses makes a derived instance: a new SOP Instance UID, Image Type
 DERIVED, Lossy Image Compression with its ratio and method, and what it was made from.
-Refuses (`PixelError`): syntaxes without codec, pixels that the wanted one cannot hold, options that it does not have.
+Between native syntaxes only the encoding of elements changes; pixels are not looked at.
+Refuses (`PixelError`): syntaxes without codec, pixels that the wanted one cannot hold, options that it does not have,
+objects in which frames are missing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
+from errno import EEXIST
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,18 +23,20 @@ from dicomcore.data.chunks import SourceSlice
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.element import Element
 from dicomcore.data.files import dcmread, save_as
+from dicomcore.data.located import locate
 from dicomcore.encoding.policy import Policy
-from dicomcore.errors import EncodingError, Issue, PixelError
+from dicomcore.errors import DicomError, Issue, PixelError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
-from dicomcore.pixels.codec import CODECS, Array, Buffer, CodecTable
-from dicomcore.pixels.colour import convert
-from dicomcore.pixels.encapsulation import END, OffsetTable, extended_table, fragment, value_start
+from dicomcore.pixels.codec import CODECS, Array, Buffer, CodecRow, CodecTable
+from dicomcore.pixels.colour import YBR, convert
+from dicomcore.pixels.derived import add_loss, derive, describe, had_lost
+from dicomcore.pixels.encapsulation import END, LONGEST, OffsetTable, extended_table, fragment, value_start
 from dicomcore.pixels.frames import FrameSource, frames
-from dicomcore.pixels.image_model import ImageModel
+from dicomcore.pixels.image_model import PIXEL_ELEMENTS, ImageModel
 from dicomcore.pixels.native import encode_frame
 from dicomcore.pixels.parallel import run, usable_cores
+from dicomcore.pixels.spool import spool
 from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
-from dicomcore.vocab.uids import new_uid
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -106,38 +109,34 @@ def transcode_file(
     **options: Any,
 ) -> Transcoded:
     """``source`` in another transfer syntax as the file ``target``, which may be the same; complete or not at all."""
+    path = os.fspath(target)
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(EEXIST, "there is a file of this name", path)
     ds = dcmread(source, policy=policy, limits=limits)
     work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, options)
     if work is None:
         made = _renamed(ds, transfer_syntax_uid)
-        made.save_as(target, replace=replace)
-        return Transcoded(
-            os.fspath(target), transfer_syntax(transfer_syntax_uid), _uid(made), 0, 0, 0, tuple(ds.issues)
-        )
-    with _spool(os.path.dirname(os.path.abspath(target)), limits) as spool:
+        count, length = _passed(ds)
+        save_as(made, target, replace=replace)
+        syntax = transfer_syntax(transfer_syntax_uid)
+        return Transcoded(path, syntax, _uid(made), count, length, length, tuple(ds.issues))
+    with spool(os.path.dirname(os.path.abspath(target)), limits) as waiting:
         lengths: list[int] = []
         big_endian = work.syntax.big_endian
         for piece in work.encoded(workers, big_endian):
             lengths.append(len(piece))
-            spool.write(fragment(piece) if work.syntax.encapsulated else (piece,))
+            waiting.write(fragment(piece) if work.syntax.encapsulated else (piece,))
         table = None
         if work.syntax.encapsulated:
             start, table = value_start(lengths, offset_table)
-            spool.finish(start, END)
+            waiting.finish(start, END)
         else:
-            spool.finish(b"", b"\0" * (spool.size % 2))
-        value = SourceSlice(spool, 0, spool.size)
+            waiting.finish(b"", b"\0" * (waiting.size % 2))
+        value = SourceSlice(waiting, 0, waiting.size)
         made = work.described(value, sum(lengths), lengths if table == "extended" else None)
         save_as(made, target, replace=replace)
-    return Transcoded(
-        os.fspath(target),
-        work.syntax,
-        _uid(made),
-        len(work.source),
-        work.length_before,
-        sum(lengths),
-        (*ds.issues, *work.source.issues),
-    )
+    issues = (*ds.issues, *work.source.issues)
+    return Transcoded(path, work.syntax, _uid(made), len(work.source), work.length_before, sum(lengths), issues)
 
 
 def _uid(ds: Dataset) -> str:
@@ -211,75 +210,51 @@ class _Work:
 
     def described(self, value: bytes | SourceSlice, length: int, lengths: list[int] | None) -> Dataset:
         """The new data set. ``lengths``: of the frames, where they are to be told in an Extended Offset Table."""
-        ds, target = self.source.dataset, self.target
-        made = _renamed(ds, self.syntax.uid)
-        for keyword, number in _description(target, len(self.source), "NumberOfFrames" in ds).items():
-            if number is None:
-                made.pop(keyword, None)
-            elif made.get(keyword) != number:
-                setattr(made, keyword, number)
-        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-            made.pop(keyword, None)
+        target = self.target
+        made = _renamed(self.source.dataset, self.syntax.uid)
+        describe(made, target, len(self.source))
         if lengths is not None:
-            made.ExtendedOffsetTable, made.ExtendedOffsetTableLengths = extended_table(lengths)
-        self._tell_loss(made, length)
+            tables = extended_table(lengths, big_endian=made.is_big_endian)
+            made.ExtendedOffsetTable, made.ExtendedOffsetTableLengths = tables
+        native = self.model.but(frames=len(self.source)).stored_length
+        if had_lost(self.source) and str(made.get("LossyImageCompression") or "") != "01":
+            add_loss(made, native / max(self.length_before, 1), self.source.transfer_syntax.lossy_method)
+        if self.loses:
+            derive(made, self.syntax, native / max(length, 1))
+        _plain_icons(made, self.source)
         vr = "OB" if self.syntax.encapsulated or target.bits_allocated <= 8 else "OW"
         made._edits[PIXEL_DATA] = Element._of(made, PIXEL_DATA, vr, value)  # also one that is still to be read
         return made
 
-    def _tell_loss(self, made: Dataset, length: int) -> None:
-        """PS3.3 C.7.6.1.1.5: each lossy step that the pixels went through, with its ratio and its method."""
-        native = self.model.frame_length * len(self.source)
-        before = self.source.transfer_syntax
-        if before.pixel_loss == "lossy" and str(made.get("LossyImageCompression") or "") != "01":
-            _add_loss(made, native / max(self.length_before, 1), before.lossy_method)
-        if not self.loses:
-            return
-        _add_loss(made, native / max(length, 1), self.syntax.lossy_method)
-        for keyword in ("SmallestImagePixelValue", "LargestImagePixelValue"):
-            made.pop(keyword, None)
-        kinds = made.get("ImageType") or ["ORIGINAL", "PRIMARY"]
-        kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-        made.ImageType = ["DERIVED", *kinds[1:]]
-        made.DerivationDescription = f"Lossy compression with {self.syntax}"
-        made.DerivationCodeSequence = [_code("113040", "DCM", "Lossy Compression")]
-        if "SOPInstanceUID" in made:
-            origin = Dataset()
-            origin.ReferencedSOPClassUID = made.get("SOPClassUID")
-            origin.ReferencedSOPInstanceUID = made.SOPInstanceUID
-            origin.PurposeOfReferenceCodeSequence = [_code("121320", "DCM", "Uncompressed predecessor")]
-            made.SourceImageSequence = [origin]
-        made.SOPInstanceUID = new_uid()
+
+def _plain_icons(made: Dataset, source: FrameSource) -> None:
+    """Icons that are encoded in the syntax that was become native, which any syntax allows (PS3.5 A.4)."""
+    icons = made.get("IconImageSequence") or ()
+    plain = [_plain_icon(icon, source) for icon in icons]
+    if any(one is not icon for one, icon in zip(plain, icons, strict=True)):
+        made.pop("IconImageSequence")
+        if kept := [one for one in plain if one is not None]:
+            made.IconImageSequence = kept
 
 
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
-    return code
-
-
-def _add_loss(made: Dataset, ratio: float, method: str) -> None:
-    made.LossyImageCompression = "01"
-    for keyword, value in (("LossyImageCompressionRatio", f"{ratio:.6g}"), ("LossyImageCompressionMethod", method)):
-        known = made.get(keyword)
-        values = [] if known is None or known == "" else [known] if isinstance(known, str | float) else list(known)
-        if value:
-            setattr(made, keyword, [*values, value] if values else value)
-
-
-def _description(model: ImageModel, count: int, counted: bool) -> Mapping[str, object]:
-    """The Image Pixel attributes (PS3.3 C.7.6.3) that the coding decides; None: it is not to be there."""
-    return {
-        "Rows": model.rows,
-        "Columns": model.columns,
-        "SamplesPerPixel": model.samples,
-        "PhotometricInterpretation": model.photometric,
-        "PlanarConfiguration": int(model.planar) if model.samples > 1 else None,
-        "BitsAllocated": model.bits_allocated,
-        "BitsStored": model.bits_stored,
-        "HighBit": model.bits_stored - 1,
-        "NumberOfFrames": count if counted or count > 1 else None,
-    }
+def _plain_icon(icon: Dataset, source: FrameSource) -> Dataset | None:
+    """``icon`` itself when it is native; None when it cannot be decoded: nothing depends on it."""
+    where = locate(icon, PIXEL_DATA, [], encapsulated=True)
+    if where is None or where.fragments is None:
+        return icon
+    made = icon.copy()
+    made.file_meta = Dataset()
+    made.file_meta.TransferSyntaxUID = source.transfer_syntax.uid
+    try:
+        decoded = frames(made, mapped=False)
+        pixels = decoded.copy(0)
+    except (DicomError, IndexError) as error:
+        source.issues.append(Issue(f"an icon cannot be decoded and is left out: {error}", None, "(0088,0200)"))
+        return None
+    model = decoded.model.but(photometric=decoded.photometric, planar=False)
+    describe(made, model, 1)
+    made.add_new(PIXEL_DATA, "OB" if model.bits_allocated <= 8 else "OW", encode_frame(pixels, model))
+    return made
 
 
 def _plan(
@@ -293,43 +268,60 @@ def _plan(
 ) -> _Work | None:
     """What is to be done; None when the pixels, if there are any, stay as they are."""
     syntax, before = transfer_syntax(uid), transfer_syntax(ds.transfer_syntax)
+    photometric = str(ds.get("PhotometricInterpretation"))
+    recolours = colour == "rgb" and photometric in YBR and before.pixel_loss != "lossy"
+    if syntax.uid == before.uid and not options and not recolours:
+        return None
     row = codecs.row(syntax.uid)
-    if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        if not row.can_encode and not syntax.known:
-            row.encoder()  # says why
-        if syntax.encapsulated:
-            raise PixelError(f"there are no pixels to be encoded in {syntax}", clause="PS3.5 A.4")
+    if not any(keyword in ds for keyword in PIXEL_ELEMENTS):
+        _check_pixelless(row, codecs.row(before.uid))
         return None
-    if syntax.uid == before.uid and not options and colour is None:
-        return None
-    if not (syntax.encapsulated or before.encapsulated) and row.can_encode:
+    if not (syntax.encapsulated or before.encapsulated or recolours) and row.can_encode:
         _no_options(syntax, options)
         return None
-    source = frames(ds, codecs=codecs, colour=colour or ("rgb" if before.uid in DCT else "stored"), limits=limits,
-                    policy=policy)  # fmt: skip
-    if not len(source):
-        raise PixelError("there is no frame", path="(7FE0,0010)", clause="PS3.5 A.4")
     recode = _recoding(codecs, syntax.uid, before.uid)
-    if recode is not None:
+    codec = row.encoder("(7FE0,0010)") if recode is None else None
+    wanted = colour or ("rgb" if before.uid in DCT else "stored")
+    source = frames(ds, codecs=codecs, colour=wanted, limits=limits, policy=policy, mapped=False)
+    if source.complete < len(source):
+        source.encoded(source.complete)  # says what is missing
+    length = _encoded_length(source)
+    if codec is None:
         _no_options(syntax, options)
-        return _Work(source, syntax, source.model, source.model, _encoded_length(source), recode=recode)
-    codec = row.encoder("(7FE0,0010)")
-    code, describe = codec.encode, codec.target
-    if code is None or describe is None:
+        return _Work(source, syntax, source.model, source.model, length, recode=recode)
+    code, describe_target = codec.encode, codec.target
+    if code is None or describe_target is None:
         raise PixelError(f"{codec.name} does not tell how pixels are encoded", hint="a codec has encode and target")
     first = source.copy(0)
     model = source.model.but(photometric=source.photometric, planar=False)
-    target = describe(model, options)
+    target = describe_target(model, options)
+    if not syntax.encapsulated and target.stored_length > LONGEST:
+        raise PixelError(
+            f"{target.stored_length} bytes of pixels are more than an element can have",
+            path=target.path,
+            clause="PS3.5 7.1",
+            hint="they have to be encapsulated",
+        )
     return _Work(
         source,
         syntax,
         model,
         target,
-        _encoded_length(source),
+        length,
         encode=(lambda frame: code(frame, model, target, options)) if syntax.encapsulated else None,
         loses=codec.loses is not None and codec.loses(options),
         first=first,
     )
+
+
+def _check_pixelless(wanted: CodecRow, given: CodecRow) -> None:
+    """PixelError unless a data set without pixels, which may be elsewhere, can be in this syntax."""
+    if given.syntax.codec == "jpip":
+        given.decoder()  # says where the pixels are
+    if not wanted.can_encode:
+        wanted.encoder()  # says why
+    if wanted.syntax.encapsulated:
+        raise PixelError(f"there are no pixels to be encoded in {wanted.syntax}", clause="PS3.5 A.4")
 
 
 def _no_options(syntax: TransferSyntax, options: Mapping[str, Any]) -> None:
@@ -338,6 +330,7 @@ def _no_options(syntax: TransferSyntax, options: Mapping[str, Any]) -> None:
 
 
 def _recoding(codecs: CodecTable, uid: str, before: str) -> Callable[[Buffer], bytes] | None:
+    """What makes frames of the one syntax from those of the other without decoding, if anything does."""
     row = codecs.row(uid)
     codec = row.codec if row.can_decode else None
     made = codec.recode.get(before) if codec is not None else None
@@ -347,54 +340,16 @@ def _recoding(codecs: CodecTable, uid: str, before: str) -> Callable[[Buffer], b
 
 
 def _encoded_length(source: FrameSource) -> int:
-    """Bytes of all frames as they are."""
+    """Bytes of all frames that are there, as they are."""
     if source.table is None:
-        return source.model.frame_length * len(source)
-    return sum(length for i in range(len(source)) for _, length in source.table.spans(i))
+        return source.model.but(frames=max(source.complete, 1)).stored_length
+    return sum(length for i in range(len(source.table)) for _, length in source.table.spans(i))
 
 
-# -- what waits to be written ------------------------------------------------------------------------------------------
-
-
-class _Spool:
-    """A `Source` that is written first: in memory up to ``limits.memory_object``, then in a file without a name."""
-
-    def __init__(self, file: SpooledTemporaryFile[bytes]) -> None:
-        self._file = file
-        self._start = b""
-        self.size = 0
-        self.name = "the encoded frames"
-        self.head = memoryview(b"")
-
-    def write(self, parts: Iterable[bytes | memoryview]) -> None:
-        for part in parts:
-            self._file.write(part)
-            self.size += len(part)
-
-    def finish(self, start: bytes, end: bytes) -> None:
-        """What goes before, and behind, what was written."""
-        self.write((end,))
-        self._start = start
-        self.size += len(start)
-
-    def view(self, offset: int, length: int) -> memoryview:
-        made = self._start[offset : offset + length]
-        if len(made) < length:
-            self._file.seek(max(offset - len(self._start), 0))
-            made += self._file.read(length - len(made))
-        if len(made) != length:
-            raise EncodingError(f"{length} bytes wanted of {self.name}", offset=offset)
-        return memoryview(made)
-
-    @contextmanager
-    def session(self) -> Iterator[_Spool]:
-        yield self
-
-    def close(self) -> None:
-        self._file.close()
-
-
-@contextmanager
-def _spool(folder: str, limits: Limits) -> Iterator[_Spool]:
-    with SpooledTemporaryFile(max_size=limits.memory_object, dir=folder) as file:
-        yield _Spool(file)
+def _passed(ds: Dataset) -> tuple[int, int]:
+    """Frames, and bytes of pixels, that are passed on as they are; none where the attributes do not describe them."""
+    try:
+        source = frames(ds, mapped=False)
+    except DicomError:
+        return 0, 0
+    return source.complete, _encoded_length(source)
