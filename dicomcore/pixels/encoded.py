@@ -98,6 +98,12 @@ class Scratch:
         return self._buffer[:length].toreadonly()
 
 
+def _table(ds: Dataset, keyword: str) -> memoryview:
+    """Little endian, also where it waits to be written in a data set that was read from a big-endian one."""
+    view = ds.view(keyword)
+    return memoryview(ds._little_endian("OV", bytes(view))) if ds.is_big_endian else view
+
+
 class EncodedFrames:
     """Of one object; any number of `FrameSource`s share it."""
 
@@ -190,7 +196,7 @@ class EncodedFrames:
             return header
         extended = None
         if "ExtendedOffsetTable" in ds and "ExtendedOffsetTableLengths" in ds:
-            extended = ds.view("ExtendedOffsetTable"), ds.view("ExtendedOffsetTableLengths")
+            extended = _table(ds, "ExtendedOffsetTable"), _table(ds, "ExtendedOffsetTableLengths")
         stated = bool(ds.get("NumberOfFrames"))
         self.table = frame_table(
             located.fragments,

@@ -34,6 +34,7 @@ from dicomcore.pixels.encapsulation import END, LONGEST, OffsetTable, extended_t
 from dicomcore.pixels.frames import FrameSource, frames
 from dicomcore.pixels.image_model import PIXEL_ELEMENTS, ImageModel
 from dicomcore.pixels.native import encode_frame
+from dicomcore.pixels.overlays import move_overlays
 from dicomcore.pixels.parallel import run, usable_cores
 from dicomcore.pixels.spool import spool
 from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
@@ -82,7 +83,7 @@ def transcode(
     "stored" keeps YBR_FULL that JPEG decodes to, "rgb" makes RGB of any YBR_FULL; without it JPEG becomes RGB and all
     else stays. ``workers``: threads, as many as usable cores without it. ``ds`` without pixels changes its syntax only.
     """
-    work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, options)
+    work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, offset_table, options)
     if work is None:
         return _renamed(ds, transfer_syntax_uid)
     pieces = list(work.encoded(workers, ds.is_big_endian))
@@ -90,7 +91,7 @@ def transcode(
         return work.described(b"".join(pieces), sum(map(len, pieces)), None)
     lengths = [len(piece) for piece in pieces]
     start, table = value_start(lengths, offset_table)
-    value = b"".join([start, *(part for piece in pieces for part in fragment(piece)), END])
+    value = b"".join([start, *(part for piece in pieces for part in fragment(piece))])  # as reading a file gives it
     return work.described(value, sum(lengths), lengths if table == "extended" else None)
 
 
@@ -108,12 +109,16 @@ def transcode_file(
     replace: bool = True,
     **options: Any,
 ) -> Transcoded:
-    """``source`` in another transfer syntax as the file ``target``, which may be the same; complete or not at all."""
+    """``source`` in another transfer syntax as the file ``target``, which may be the same; complete or not at all.
+
+    Arguments are those of `transcode`. Memory stays that of a few frames. ``replace=False``: FileExistsError when there
+    is a ``target``.
+    """
     path = os.fspath(target)
     if not replace and os.path.lexists(path):
         raise FileExistsError(EEXIST, "there is a file of this name", path)
     ds = dcmread(source, policy=policy, limits=limits)
-    work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, options)
+    work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, offset_table, options)
     if work is None:
         made = _renamed(ds, transfer_syntax_uid)
         count, length = _passed(ds)
@@ -192,6 +197,19 @@ class _Work:
             yield from done
 
     def _piece(self, numbers: range, big_endian: bool, scratch: Array) -> bytes:
+        try:
+            return self._encoded(numbers, big_endian, scratch)
+        except PixelError as error:
+            if not error.message.startswith("frame "):
+                error.message = f"frame {numbers[0]}: {error.message}"
+            raise
+        except (DicomError, MemoryError, OSError):
+            raise
+        except Exception as error:  # whatever a codec's library raises
+            message = f"frame {numbers[0]} cannot be encoded in {self.syntax}: {error or type(error).__name__}"
+            raise PixelError(message, path=self.target.path, clause="PS3.5 8.2") from error
+
+    def _encoded(self, numbers: range, big_endian: bool, scratch: Array) -> bytes:
         if self.recode is not None:
             return self.recode(self.source.encoded(numbers[0]))
         if self.encode is not None:
@@ -201,7 +219,9 @@ class _Work:
         out = bytearray((target.frame_bits * len(numbers) + 7) // 8)
         for place, i in enumerate(numbers):
             pixels = convert(self._frame(i, scratch), self.model, target.photometric)
-            encode_frame(pixels, target, out, bit=place * target.frame_bits, big_endian=big_endian, words=words)
+            start, bit = divmod(place * target.frame_bits, 8)
+            room = memoryview(out)[start : start + (bit + target.frame_bits + 7) // 8]
+            encode_frame(pixels, target, room, bit=bit, big_endian=big_endian, words=words)
         return bytes(out)
 
     def _frame(self, i: int, scratch: Array) -> Array:
@@ -213,6 +233,7 @@ class _Work:
         target = self.target
         made = _renamed(self.source.dataset, self.syntax.uid)
         describe(made, target, len(self.source))
+        move_overlays(self.source.dataset, made, limits=self.source._pixels.limits)  # out of bits that are cleared
         if lengths is not None:
             tables = extended_table(lengths, big_endian=made.is_big_endian)
             made.ExtendedOffsetTable, made.ExtendedOffsetTableLengths = tables
@@ -242,15 +263,16 @@ def _plain_icon(icon: Dataset, source: FrameSource) -> Dataset | None:
     where = locate(icon, PIXEL_DATA, [], encapsulated=True)
     if where is None or where.fragments is None:
         return icon
-    made = icon.copy()
-    made.file_meta = Dataset()
-    made.file_meta.TransferSyntaxUID = source.transfer_syntax.uid
+    alone = icon.copy()
+    alone.file_meta = Dataset()
+    alone.file_meta.TransferSyntaxUID = source.transfer_syntax.uid
     try:
-        decoded = frames(made, mapped=False)
+        decoded = frames(alone, mapped=False)
         pixels = decoded.copy(0)
     except (DicomError, IndexError) as error:
         source.issues.append(Issue(f"an icon cannot be decoded and is left out: {error}", None, "(0088,0200)"))
         return None
+    made = icon.copy()
     model = decoded.model.but(photometric=decoded.photometric, planar=False)
     describe(made, model, 1)
     made.add_new(PIXEL_DATA, "OB" if model.bits_allocated <= 8 else "OW", encode_frame(pixels, model))
@@ -264,13 +286,15 @@ def _plan(
     limits: Limits,
     policy: Policy | None,
     colour: Colour | None,
+    offset_table: OffsetTable | None,
     options: Mapping[str, Any],
 ) -> _Work | None:
     """What is to be done; None when the pixels, if there are any, stay as they are."""
     syntax, before = transfer_syntax(uid), transfer_syntax(ds.transfer_syntax)
     photometric = str(ds.get("PhotometricInterpretation"))
     recolours = colour == "rgb" and photometric in YBR and before.pixel_loss != "lossy"
-    if syntax.uid == before.uid and not options and not recolours:
+    is_same = syntax.uid == before.uid and not options and not recolours
+    if is_same and not (offset_table and syntax.encapsulated):
         return None
     row = codecs.row(syntax.uid)
     if not any(keyword in ds for keyword in PIXEL_ELEMENTS):
@@ -279,7 +303,7 @@ def _plan(
     if not (syntax.encapsulated or before.encapsulated or recolours) and row.can_encode:
         _no_options(syntax, options)
         return None
-    recode = _recoding(codecs, syntax.uid, before.uid)
+    recode = bytes if is_same else _recoding(codecs, syntax.uid, before.uid)
     codec = row.encoder("(7FE0,0010)") if recode is None else None
     wanted = colour or ("rgb" if before.uid in DCT else "stored")
     source = frames(ds, codecs=codecs, colour=wanted, limits=limits, policy=policy, mapped=False)

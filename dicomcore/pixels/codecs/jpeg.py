@@ -19,6 +19,7 @@ from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import check_options
 from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number, stored_bits
 from dicomcore.pixels.image_model import ImageModel
+from dicomcore.pixels.stream_cost import check_jpeg
 
 __all__ = ["JPEG_BASELINE", "JPEG_EXTENDED", "JPEG_LOSSLESS", "JPEG_LOSSLESS_SV1", "decode"]
 
@@ -36,6 +37,7 @@ def decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
 
     header = read_jpeg(data)
     check_frame(header, model, CLAUSE)
+    check_jpeg(data)
     check_end(data, report, CLAUSE)
     # With both colour spaces named alike, no component is converted.
     raw = {"colorspace": "RGB", "outcolorspace": "RGB"} if header.samples == 3 else {}
@@ -124,7 +126,7 @@ def _encode_lossless(frame: Array, source: ImageModel, target: ImageModel, optio
         stored_bits(frame, target),
         lossless=True,
         predictor=options.get("predictor", 1),
-        bitspersample=max(target.bits_stored, 2),
+        bitspersample=max(target.bits_stored, 9 if target.bits_allocated > 8 else 2),  # more than fit a byte, for two
     )
     return bytes(made)
 

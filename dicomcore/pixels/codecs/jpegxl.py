@@ -72,6 +72,11 @@ def _target(name: str, lossy: bool) -> Callable[[ImageModel, Mapping[str, Any]],
     return target
 
 
+def _precision(target: ImageModel) -> int:
+    """Bits of a sample: the library takes samples of two bytes for more than 8 only."""
+    return max(target.bits_stored, 9 if target.bits_allocated > 8 else 1)
+
+
 def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
     import imagecodecs
 
@@ -79,7 +84,7 @@ def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mappi
         stored_bits(frame, target),
         lossless=True,
         effort=options.get("effort", 7),
-        bitspersample=target.bits_stored,
+        bitspersample=_precision(target),
         numthreads=1,
     )
     return bytes(made)
@@ -94,7 +99,7 @@ def _encode_lossy(frame: Array, source: ImageModel, target: ImageModel, options:
         np.ascontiguousarray(frame),
         distance=float(options.get("distance", 1)),
         effort=options.get("effort", 7),
-        bitspersample=target.bits_stored,
+        bitspersample=_precision(target),
         numthreads=1,
     )
     return bytes(made)
