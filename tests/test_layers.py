@@ -56,10 +56,11 @@ OUTSIDE: dict[str, frozenset[str]] = {
 }
 OUTSIDE_DEFAULT = frozenset({"numpy"})
 STUBS_ONLY = frozenset({"_typeshed"})  # never imported at run time: mypy's own
-# Optional imports, by module: pydicom for conversion, imagecodecs for compressed frames, matplotlib for pictures.
+# Optional imports, by module: pydicom for conversion, imagecodecs for compressed frames, Pillow and matplotlib for
+# pictures.
 OPTIONAL: dict[str, frozenset[str]] = {
     "data": frozenset({"pydicom"}),
-    "pixels": frozenset({"imagecodecs"}),
+    "pixels": frozenset({"imagecodecs", "PIL"}),
     "rt": frozenset({"contourpy", "matplotlib"}),
 }
 # Sockets, threads, event loops and waiting belong to `net`; computing threads to one helper; `cli` drives `net`.

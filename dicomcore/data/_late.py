@@ -1,4 +1,4 @@
-"""Methods of `Dataset` whose work lives in a later or higher module: name -> "module:function", imported on first call.
+"""Methods whose work lives in a later or higher module: name -> "module:function", imported on first call.
 
 With the table of ``dicomcore/__init__.py`` this is the only declared upward edge of the package.
 """
@@ -30,6 +30,9 @@ LATE: Mapping[str, str] = MappingProxyType(
         "iter_bytes": "dicomcore.data.chunks:iter_bytes",
         "save_as": "dicomcore.data.files:save_as",
         "pixel_array": "dicomcore.pixels.array:pixel_array",
+        "picture": "dicomcore.pixels.render:picture",
+        "preview": "dicomcore.pixels.render:preview",
+        "sheet": "dicomcore.pixels.render:sheet",
         "from_xml": "dicomcore.data.xml:from_xml",
         "restore": "dicomcore.data.files:restore",
         "to_json": "dicomcore.data.json:to_json",

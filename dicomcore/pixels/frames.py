@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
+from dicomcore.data._late import late
 from dicomcore.encoding.policy import Policy
 from dicomcore.errors import DicomError, Issue, LimitExceeded, PixelError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
@@ -34,6 +35,7 @@ from dicomcore.vocab.syntaxes import TransferSyntax
 
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
+    from dicomcore.pixels.picture import Picture
 
 __all__ = ["FrameSource", "frames"]
 
@@ -364,7 +366,7 @@ class FrameSource(Sequence[Array]):
         """Frame ``i`` in a new array, or in ``out`` (C-contiguous, of the frame's shape and type); it is writable."""
         pixels, number = self._pixels, self._number(i)
         if out is not None:
-            _check_out(out, self.model.frame_shape, self.model)
+            _check_out(out, pixels.model.frame_shape, pixels.model)
         return pixels.decode(number, pixels.reading, out)
 
     def decode_many(
@@ -381,13 +383,47 @@ class FrameSource(Sequence[Array]):
         absent = next((number for number in numbers if number >= pixels.complete), None)
         if absent is not None:
             raise pixels.missing(absent)
-        model = self.model
+        model = pixels.model
         if out is None:
             out = pixels.new_array(count)
         else:
             _check_out(out, (count, *model.frame_shape), model)
         pixels.decode_into(numbers, out, workers)
         return out
+
+    def picture(
+        self,
+        i: int = 0,
+        *,
+        window: tuple[float, float] | Literal["full"] | None = None,
+        voi: int | None = None,
+        overlays: bool = False,
+        size: int | None = None,
+        icc: bool = False,
+    ) -> Picture:
+        """Frame ``i`` as its object wants it shown, 8-bit grey or RGB; see `dicomcore.pixels.render.picture`."""
+        made: Picture = late("picture")(self, i, window=window, voi=voi, overlays=overlays, size=size, icc=icc)
+        return made
+
+    def sheet(
+        self,
+        rows: int,
+        columns: int,
+        *,
+        size: int = 128,
+        labels: bool = True,
+        window: tuple[float, float] | Literal["full"] | None = None,
+        voi: int | None = None,
+        overlays: bool = False,
+    ) -> Picture:
+        """A contact sheet of up to rows x columns frames, evenly spaced; see `dicomcore.pixels.render.sheet`."""
+        options = {"size": size, "labels": labels, "window": window, "voi": voi, "overlays": overlays}
+        made: Picture = late("sheet")(self, rows, columns, **options)
+        return made
+
+    def _repr_png_(self) -> bytes | None:
+        made: bytes | None = late("preview")(self)
+        return made
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, (len(self), *self.model.frame_shape)))
