@@ -31,7 +31,7 @@ from .dataset import Dataset
 from .element import element_name
 from .origin import FileState, Origin
 from .part10 import Layout, is_island, read_layout
-from .writer import encode_dataset, encode_group
+from .writer import encode_dataset, encode_group, is_deflated_copy
 
 __all__ = ["dcmread", "dcmwrite", "encode_head", "freeze", "read_dataset", "restore", "save_as"]
 
@@ -81,7 +81,8 @@ def dcmread(
         body, index = _read_body(source, layout, stop_tag, limits, policy, issues)
         if isinstance(source, FileSource):
             _trim(source, index, body is source)
-    dataset = Dataset._over(Origin(FileState(source, layout, limits, policy, issues), body, index))
+    file = FileState(source, layout, limits, policy, issues, is_whole=stop_tag is None)
+    dataset = Dataset._over(Origin(file, body, index))
     if wanted is not None:
         dataset._edits.update({tag: None for tag in index.tags() if tag not in wanted})
     if not policy.lenient:
@@ -95,8 +96,6 @@ def _read_body(
     """The source that holds the data set, inflated where need be, and its index."""
     syntax, start = layout.syntax, layout.dataset_offset
     if syntax.deflated:
-        if isinstance(source, StreamSource):
-            source = source.whole(to_end=True)
         stream = StreamSource(Inflater(source, start, limits=limits, policy=policy, issues=issues), limits=limits)
         source, start = stream if stop_tag is not None else stream.whole(to_end=True), 0
     found: list[Issue] = []
@@ -186,7 +185,7 @@ def save_as(
     _check_groups(dataset)
     written = late("conformed")(dataset) if conform else dataset
     is_plain = lengths is None and group_lengths is None
-    is_copy = transfer_syntax(uid).deflated and is_plain and not written._is_edited() and dataset._read_syntax() == uid
+    is_copy = transfer_syntax(uid).deflated and is_plain and is_deflated_copy(written, transfer_syntax(uid))
     chunks = encode_dataset(written, uid, lengths=lengths, group_lengths=group_lengths, deflate=is_copy)
     deflates = transfer_syntax(uid).deflated and not is_copy
     views = iter_deflated(chunks) if deflates else iter_bytes(chunks)

@@ -43,11 +43,19 @@ _CONTEXT_TAGS = {
 class FileState:
     """What all levels of one file share. ``source`` is the file itself, also where the data set is inflated from it."""
 
-    __slots__ = ("issues", "layout", "limits", "policy", "source")
+    __slots__ = ("is_whole", "issues", "layout", "limits", "policy", "source")
 
     def __init__(
-        self, source: Source, layout: Layout | None, limits: Limits, policy: Policy, issues: list[Issue]
+        self,
+        source: Source,
+        layout: Layout | None,
+        limits: Limits,
+        policy: Policy,
+        issues: list[Issue],
+        *,
+        is_whole: bool = True,  # false where reading may have stopped before the end
     ) -> None:
+        self.is_whole = is_whole
         self.source = source
         self.layout = layout
         self.limits = limits

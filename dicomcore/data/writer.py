@@ -39,7 +39,7 @@ from .element import Element
 from .origin import CHARSET, LUT_DESCRIPTORS, PIXEL_REPRESENTATION, TEXT_VRS, Origin, as_charsets, in_order
 from .sequence import Sequence
 
-__all__ = ["encode_dataset", "encode_group"]
+__all__ = ["encode_dataset", "encode_group", "is_deflated_copy"]
 
 PIXEL_DATA = 0x7FE00010
 _UNREADABLE = "text that its character set does not have; its bytes stay as they are in the new one"
@@ -79,7 +79,7 @@ def encode_dataset(
     transfer_syntax_uid: str | TransferSyntax | None = None,
     *,
     charsets: tuple[str, ...] = (),
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
     lengths: Lengths | None = None,
     group_lengths: bool | None = None,
     deflate: bool = True,
@@ -89,21 +89,32 @@ def encode_dataset(
     ``charsets`` is in effect until the data set says otherwise. ``lengths`` "defined" or "undefined" is what all
     sequences and items get; by default each keeps the kind it has. Group lengths (PS3.5 7.2) stay where nothing
     changes and go where something does; with ``group_lengths`` True those of every level stay and are made right, with
-    False none is written. Without ``deflate`` a deflated syntax gives what is to be deflated.
+    False none is written. Without ``deflate`` a deflated syntax gives what is to be deflated. ``limits`` are those that
+    it was read with.
     """
     wanted = transfer_syntax_uid or dataset.transfer_syntax
     syntax = wanted if isinstance(wanted, TransferSyntax) else transfer_syntax(wanted)
     _check_pixels(dataset, syntax)
     origin = dataset._origin
-    file = origin.file if origin is not None and origin.parent is None else None
-    layout = file.layout if file is not None else None
-    is_same = layout is not None and syntax.deflated and layout.syntax is syntax
-    plain = lengths is None and group_lengths is None and deflate
-    if file is not None and layout is not None and is_same and plain and not dataset._is_edited():
-        return [SourceSlice(file.source, layout.dataset_offset, file.source.size - layout.dataset_offset)]
+    if lengths is None and group_lengths is None and deflate and is_deflated_copy(dataset, syntax):
+        assert origin is not None
+        source, layout = origin.file.source, origin.file.layout
+        assert layout is not None
+        return [SourceSlice(source, layout.dataset_offset, source.size - layout.dataset_offset)]
+    if limits is None:
+        limits = origin.file.limits if origin is not None else DEFAULT_LIMITS
     writer = _Writer(syntax.explicit, syntax.big_endian, limits, lengths, group_lengths)
     chunks = writer.level(dataset, _Scope(charsets, None, ()))
     return [b"".join(iter_deflated(chunks))] if syntax.deflated and deflate else chunks
+
+
+def is_deflated_copy(dataset: Dataset, syntax: TransferSyntax) -> bool:
+    """Whether it was deflated where it was read from, and is all that was there: then that can be copied."""
+    origin = dataset._origin
+    if origin is None or origin.parent is not None or not syntax.deflated or not origin.file.is_whole:
+        return False
+    layout = origin.file.layout
+    return layout is not None and layout.syntax is syntax and not dataset._is_edited()
 
 
 def encode_group(dataset: Dataset, charsets: tuple[str, ...] = ()) -> bytes:
@@ -212,7 +223,7 @@ class _Writer:
         """A level that was read: runs of its rows, and among them what is not verbatim."""
         index = origin.index
         recharset = scope.charsets != origin.charsets
-        relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
+        relabel = scope.pixel_representation != origin.pixel_representation
         is_inner = len(scope.datasets) > 1  # what is cut there would swallow what follows
         rest = len(index) > 0 and index.is_cut(len(index) - 1) and (is_inner or not self.same_form(origin))
         if not (recharset or relabel or rest or extra or dataset._is_edited()):
@@ -282,7 +293,7 @@ class _Writer:
     def unedited(self, dataset: Dataset, origin: Origin, row: int, tag: int, scope: _Scope) -> list[Chunk]:
         """One row of a level that is not emitted in runs."""
         recharset = scope.charsets != origin.charsets
-        relabel = self.explicit and scope.pixel_representation != origin.pixel_representation
+        relabel = scope.pixel_representation != origin.pixel_representation
         if origin.vr(row, tag) == "SQ":
             return self.single(dataset, origin, row, tag, scope)
         chunks = self.changed(dataset, origin, row, tag, scope, recharset, relabel)
@@ -420,7 +431,8 @@ class _Writer:
             if wanted != vr and value == decode(wanted, field, origin.big_endian, ()):
                 return self.value(tag, wanted, swapped)
             if wanted != vr:
-                message = f"a value does not fit the new Pixel Representation and stays {vr}"
+                kept = f"stays {vr}" if self.explicit else f"will be read as {wanted}, in Implicit VR"
+                message = f"a value does not fit the new Pixel Representation and {kept}"
                 origin.report(Issue(message, origin.index.value_offset_at(row), origin.path_of(tag), "PS3.5 A.1"))
             return self.value(tag, vr, swapped)
         if origin.index.is_cut(row):

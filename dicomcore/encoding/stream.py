@@ -75,6 +75,11 @@ class StreamSource:
             raise StreamEnded("the stream ends here", offset=len(self._buffer), clause="PS3.5 7.1.1")
         return memoryview(bytes(self._buffer[offset:stop]))
 
+    def some(self, offset: int, length: int) -> memoryview:
+        """Up to ``length`` bytes: as many as there are."""
+        self._fill(offset + length)
+        return memoryview(bytes(self._buffer[offset : offset + length]))
+
     @contextmanager
     def session(self) -> Iterator[StreamSource]:
         yield self
@@ -89,8 +94,14 @@ class StreamSource:
         return BytesSource(bytes(self._buffer), self.name)
 
 
+def _some(source: Source, offset: int, length: int) -> memoryview:
+    if isinstance(source, StreamSource):
+        return source.some(offset, length)
+    return source.view(offset, min(length, max(source.size - offset, 0)))
+
+
 class Inflater:
-    """Reads what a deflated data set holds, from ``start`` of ``source`` on."""
+    """Reads what a deflated data set holds, from ``start`` of ``source`` on, and a stream no further than it must."""
 
     def __init__(
         self,
@@ -103,6 +114,7 @@ class Inflater:
     ) -> None:
         self.name = source.name
         self._limit = limits.inflated_length
+        self._piece = BLOCK_LENGTH if isinstance(source, StreamSource) else _PIECE_LENGTH
         self._start = start
         self._policy = policy
         self._issues = issues
@@ -126,15 +138,16 @@ class Inflater:
         inflater, left = self._begin(source, start), self._limit
         position = start
         if inflater is None:
-            while position < source.size:
-                length = min(_OUTPUT_LENGTH, source.size - position)
-                yield bytes(source.view(position, length))
-                position += length
+            while piece := _some(source, position, self._piece):
+                yield bytes(piece)
+                position += len(piece)
             return
-        while position < source.size and not inflater.eof:
-            length = min(_PIECE_LENGTH, source.size - position)
-            pending: bytes | memoryview = source.view(position, length)
-            position += length
+        while not inflater.eof:
+            pending: bytes | memoryview = _some(source, position, self._piece)
+            if not pending:
+                self._tell("the deflated stream has no end", position, is_broken=True)
+                return
+            position += len(pending)
             while len(pending) and not inflater.eof:
                 saved = inflater.copy()
                 try:
@@ -154,16 +167,15 @@ class Inflater:
                     )
                 pending = inflater.unconsumed_tail
                 yield block
-        if not inflater.eof:
-            self._tell("the deflated stream has no end", source.size, is_broken=True)
-            return
         behind = position - len(inflater.unused_data)
+        if isinstance(source, StreamSource):
+            source = source.whole(to_end=True)
         if source.size - behind > 1 or (source.size > behind and source.view(behind, 1)[0]):
             self._tell(f"{source.size - behind} bytes behind the deflated stream; left out", behind)
 
     def _begin(self, source: Source, start: int) -> zlib._Decompress | None:
         """The inflater that these bytes want; None when they are not deflated."""
-        head = bytes(source.view(start, min(_PIECE_LENGTH, source.size - start)))
+        head = bytes(_some(source, start, self._piece))
         try:
             zlib.decompressobj(wbits=-15).decompress(head, 64)
         except zlib.error:

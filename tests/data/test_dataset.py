@@ -15,6 +15,7 @@ import pydicom
 import pytest
 
 from dicomcore import Dataset, Element, Policy, Sequence, dcmread
+from dicomcore.data.files import read_dataset
 from dicomcore.errors import EncodingError, LimitExceeded, SourceChanged
 from dicomcore.limits import Limits
 from dicomcore.vocab.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
@@ -283,7 +284,17 @@ def test_a_new_pixel_representation_relabels_what_fits() -> None:
     back = again(ds)
     assert (back["SmallestImagePixelValue"].VR, back.SmallestImagePixelValue) == ("SS", 5)
     assert (back["LargestImagePixelValue"].VR, back.LargestImagePixelValue) == ("US", 40000)
-    assert "does not fit" in ds.issues[0].message
+    assert "does not fit the new Pixel Representation and stays US" in ds.issues[0].message
+
+
+def test_a_pixel_representation_that_changes_what_implicit_data_mean_is_told() -> None:
+    ds = again(Dataset({"PixelRepresentation": 0, "SmallestImagePixelValue": 5, "LargestImagePixelValue": 40000}))
+    ds.PixelRepresentation = 1
+    back = read_dataset(ds.to_bytes(IMPLICIT_LE.uid), IMPLICIT_LE.uid)
+    assert (back.SmallestImagePixelValue, back.LargestImagePixelValue) == (5, 40000 - 0x10000)
+    assert [(issue.path, issue.message[-34:]) for issue in ds.issues] == [
+        ("(0028,0107)", "will be read as SS, in Implicit VR")
+    ]
 
 
 def test_a_long_short_value_goes_as_un_and_comes_back() -> None:

@@ -136,3 +136,12 @@ def test_a_data_set_that_contains_itself_is_not_walked_for_ever() -> None:
     inner.BeamSequence = [outer]
     with pytest.raises(LimitExceeded, match="contains itself"):
         outer.check()
+
+
+@pytest.mark.parametrize("make", [undefined, defined])
+def test_it_is_written_within_the_limits_that_it_was_read_with(make: Callable[[int], Dataset]) -> None:
+    dataset = make(20_000)
+    again = dcmread(written(dataset, "1.2.840.10008.1.2"), limits=DEEP)
+    assert sum(1 for _ in again.iterall()) == 20_001
+    with pytest.raises(LimitExceeded):
+        dcmread(written(dataset)).check()

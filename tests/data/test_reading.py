@@ -109,6 +109,38 @@ def test_deflated_data_is_inflated_as_far_as_needed(monkeypatch: pytest.MonkeyPa
     assert dcmread(data).PixelData == noise
 
 
+@pytest.mark.parametrize("options", [{"stop_before_pixels": True}, {"specific_tags": ["PatientName", "Rows"]}])
+@pytest.mark.parametrize("wbits", [-15, 15])
+def test_a_deflated_stream_is_read_as_far_as_needed(options: dict[str, Any], wbits: int) -> None:
+    data = meta(DEFL) + deflate(IDS_E + NAME_E + ROWS + explicit(PIXEL_DATA, "OW", os.urandom(1 << 20)), wbits)
+    stream = Counting(data)
+    ds = dcmread(stream, **options)
+    assert (ds.PatientName, ds.Rows, "PixelData" in ds) == ("A^B", 5, False)
+    assert stream.count <= 48 * 1024
+    whole = Counting(data)
+    assert len(dcmread(whole).PixelData) == 1 << 20
+    assert whole.count == len(data)
+    ends = Counting(data[:-4])
+    told = dcmread(ends, specific_tags=["ContentTime", "PixelData"]).issues
+    assert any(issue.message.endswith("stream has no end") for issue in told) or wbits > 0
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "stream"])
+def test_what_was_read_of_a_deflated_file_is_what_is_written(kind: str, tmp_path: Path) -> None:
+    data = meta(DEFL) + deflate(IDS_E + NAME_E + ROWS + PIXELS)
+    path = tmp_path / "deflated.dcm"
+    path.write_bytes(data)
+    origin = {"path": path, "bytes": data, "stream": io.BytesIO(data)}[kind]
+    out = io.BytesIO()
+    ds = dcmread(origin, stop_before_pixels=True)
+    ds.save_as(out)
+    again = dcmread(out.getvalue())
+    assert again == ds
+    assert again.transfer_syntax == DEFL
+    assert "PixelData" not in again
+    assert "PixelData" not in dcmread(meta(DEFL) + ds.to_bytes())
+
+
 @pytest.mark.parametrize(("wbits", "kind"), [(15, "zlib"), (31, "gzip")])
 def test_wrapped_deflated_data(wbits: int, kind: str) -> None:
     whole = deflate(NAME_E + ROWS, wbits)
