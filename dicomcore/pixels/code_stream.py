@@ -13,7 +13,7 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.codec import Buffer, Report
 from dicomcore.pixels.image_model import ImageModel
 
-__all__ = ["StreamHeader", "agreed", "check_end", "check_frame", "read_jpeg", "read_jpeg2000", "read_near"]
+__all__ = ["StreamHeader", "agreed", "check_end", "check_frame", "read_jpeg", "read_jpeg2000", "read_near", "segment"]
 
 # Start of frame -> neither a table (C4), an extension (C8) nor arithmetic conditioning (CC); F7 is JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -47,7 +47,7 @@ def read_jpeg(data: Buffer) -> StreamHeader:
         raise PixelError("no JPEG stream begins here", offset=0, clause="PS3.5 A.4.1")
     at, adobe, has_jfif = 2, None, False
     while True:
-        marker, body, at = _segment(view, at)
+        marker, body, at = segment(view, at)
         if marker == 0xE0 and bytes(body[:4]) == b"JFIF":
             has_jfif = True
         elif marker == 0xEE and bytes(body[:5]) == b"Adobe" and len(body) >= 12:
@@ -76,7 +76,7 @@ def read_near(data: Buffer) -> int:
     view = memoryview(data)
     at = 2
     while True:
-        marker, body, at = _segment(view, at)
+        marker, body, at = segment(view, at)
         if marker == 0xDA:
             break
     if not body or len(body) < 2 + 2 * body[0]:
@@ -84,7 +84,7 @@ def read_near(data: Buffer) -> int:
     return body[1 + 2 * body[0]]
 
 
-def _segment(view: memoryview, at: int) -> tuple[int, memoryview, int]:
+def segment(view: memoryview, at: int) -> tuple[int, memoryview, int]:
     """The marker at or behind ``at``, its parameters, and where they end."""
     while True:
         while at + 1 < len(view) and view[at] == 0xFF and view[at + 1] == 0xFF:  # fill bytes
@@ -114,7 +114,7 @@ def read_jpeg2000(data: Buffer, report: Report) -> StreamHeader:
     depth = view[start + 42]
     at, transform, is_lossless = start + 2, 0, False
     while True:
-        marker, body, at = _segment(view, at)
+        marker, body, at = segment(view, at)
         if marker == 0x52 and len(body) >= 10:  # coding style
             _, _, _, transform, _ = _STYLE.unpack_from(body)
             is_lossless = body[9] == 1

@@ -199,8 +199,10 @@ def test_jpeg_in_jpeg_xl_is_the_same_jpeg() -> None:
         assert way.decode(data, model.but(photometric="YBR_FULL_422"), outs[-1], quiet) == "YBR_FULL"
     np.testing.assert_array_equal(outs[0], outs[1])
     assert packed.decode is not None
-    with pytest.raises(PixelError, match="no JPEG stream"):
+    with pytest.raises(PixelError, match="the code stream has 1 x 1"):
         packed.decode(b"\xff\x0a" + bytes(50), model, outs[0], quiet)
+    with pytest.raises(PixelError, match="no JPEG stream"):
+        packed.decode(tight[: len(tight) // 2], model, outs[0], quiet)
 
 
 # -- what streams say --------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import check_options
 from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number
 from dicomcore.pixels.image_model import ImageModel
+from dicomcore.pixels.stream_cost import check_jpeg2000
 
 __all__ = ["HTJ2K", "HTJ2K_LOSSLESS", "HTJ2K_LOSSLESS_RPCL", "JPEG2000", "JPEG2000_LOSSLESS"]
 
@@ -41,6 +42,7 @@ def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
 
     header = read_jpeg2000(data, report)
     check_frame(header, model, CLAUSE)
+    check_jpeg2000(data)
     check_end(data, report, CLAUSE)
 
     def decoded(array: Array | None) -> Array:

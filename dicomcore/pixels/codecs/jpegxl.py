@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from dicomcore.errors import PixelError
+from dicomcore.pixels.code_stream import agreed, check_frame
 from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs import jpeg
 from dicomcore.pixels.codecs.native import check_options
 from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, number, stored_bits
 from dicomcore.pixels.image_model import ImageModel
+from dicomcore.pixels.jpegxl_header import read_jpegxl
 
 __all__ = ["JPEGXL", "JPEGXL_LOSSLESS", "JPEGXL_RECOMPRESSION"]
 
@@ -26,9 +28,14 @@ CLAUSE = "PS3.5 8.2.15"
 BASELINE = "1.2.840.10008.1.2.4.50"
 
 
+def _inspect(data: Buffer, model: ImageModel, report: Report) -> ImageModel:
+    return agreed(read_jpegxl(data), model, report, CLAUSE)
+
+
 def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
     import imagecodecs
 
+    check_frame(read_jpegxl(data), model, CLAUSE)
     target = out.view(f"u{out.dtype.itemsize}") if out.dtype.kind == "i" else out
     try:
         imagecodecs.jpegxl_decode(data, numthreads=1, out=target)
@@ -83,7 +90,8 @@ def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mappi
     made = imagecodecs.jpegxl_encode(
         stored_bits(frame, target),
         lossless=True,
-        effort=options.get("effort", 7),
+        # At 1, libjxl 0.11 writes samples of more than 14 bits beyond its buffers.
+        effort=max(options.get("effort", 7), 1 if target.bits_stored <= 8 else 2),
         bitspersample=_precision(target),
         numthreads=1,
     )
@@ -118,6 +126,7 @@ def _as_jpeg(data: Buffer) -> bytes:
 
 
 def _decode_jpeg(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
+    check_frame(read_jpegxl(data), model, CLAUSE)
     return jpeg.decode(_as_jpeg(data), model, out, report)
 
 
@@ -127,8 +136,14 @@ def _from_jpeg(data: Buffer) -> bytes:
     return bytes(imagecodecs.jpegxl_encode_jpeg(data, numthreads=1))
 
 
-JPEGXL_LOSSLESS = Codec("JPEG XL lossless", _decode, _encode, _target("JPEG XL lossless", lossy=False), requires=MODULE)
-JPEGXL = Codec("JPEG XL", _decode, _encode_lossy, _target("JPEG XL", lossy=True), loses=_loses, requires=MODULE)
+JPEGXL_LOSSLESS = Codec(
+    "JPEG XL lossless", _decode, _encode, _target("JPEG XL lossless", lossy=False), _inspect, requires=MODULE
+)
+JPEGXL = Codec("JPEG XL", _decode, _encode_lossy, _target("JPEG XL", lossy=True), _inspect, _loses, MODULE)
 JPEGXL_RECOMPRESSION = Codec(
-    "JPEG XL of JPEG", _decode_jpeg, requires=MODULE, recode=MappingProxyType({BASELINE: _from_jpeg})
+    "JPEG XL of JPEG",
+    _decode_jpeg,
+    inspect=_inspect,
+    requires=MODULE,
+    recode=MappingProxyType({BASELINE: _from_jpeg}),
 )
