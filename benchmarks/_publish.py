@@ -39,6 +39,9 @@ CHOSEN = (
     "associate",
     "find-scp",
     "find-scu",
+    "rle-decode-rgb",
+    "decode-jpeg-lossless",
+    "dose-file",
 )
 ALL = "all"  # the mark around one line of each, in docs/figures.md
 DIGEST = "| | dicomcore | beside others | beside the limit |\n|---|---|---|---|\n"

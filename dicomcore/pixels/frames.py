@@ -42,7 +42,8 @@ __all__ = ["FrameSource", "frames"]
 Colour = Literal["rgb", "stored"]
 
 _LITTLE = sys.byteorder == "little"
-_TURN = 512 << 10  # bytes of decoded pixels that a worker takes at a time, or one frame
+_TURN = 512 << 10  # bytes of decoded pixels that a worker takes at a time at most, or one frame
+_LEAST = 32 << 10  # and at least: what fast codecs decode in the time that it takes to share work
 _PIECE = 512 << 10  # bytes of native pixels that are decoded at a time: they stay in the processor's cache
 
 
@@ -229,7 +230,9 @@ class _Pixels(EncodedFrames):
             if is_run:
                 run(len(numbers) * size, start, workers=workers, chunk=_TURN * size // length // 16 * 16 or 16)
             else:
-                run(len(numbers), start, workers=workers, chunk=_TURN // length)
+                # Small frames of a slow codec are worth sharing, too: 16 turns, if they are not tiny.
+                chunk = min(max(len(numbers) // 16, _LEAST // length), _TURN // length)
+                run(len(numbers), start, workers=workers, chunk=chunk)
 
     def try_view(self, i: int, reader: Reader) -> Array | None:
         """Frame ``i`` as a view of the source, where its bytes are its pixels."""

@@ -8,6 +8,7 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -139,6 +140,20 @@ def test_many_frames_on_several_threads(workers: int | None) -> None:
     np.testing.assert_array_equal(
         frames(ds, codecs=TABLE).decode_many(range(7, 300, 5), workers=workers), array[7:300:5]
     )
+
+
+def test_few_small_frames_are_shared_too() -> None:
+    """Two frames of 32 KiB, which take a slow codec long: their decoders meet at a barrier."""
+    barrier = threading.Barrier(2, timeout=240)
+
+    def decode(data: Buffer, model: ImageModel, out: np.ndarray[Any, Any], report: Report) -> str:
+        barrier.wait()
+        out[...] = data[0]
+        return model.photometric
+
+    ds = encapsulated([[b"a "], [b"b "]], Rows=128, Columns=256)
+    source = frames(ds, codecs=CODECS.with_codec(PRIVATE, replace(COPY, decode=decode)))
+    assert source.decode_many(workers=2)[:, 0, 0].tobytes() == b"ab"
 
 
 def test_one_source_serves_many_threads(tmp_path: Path) -> None:
