@@ -1,4 +1,4 @@
-"""Small pictures on a colour terminal: two pixels a character cell, upper half block over its background."""
+"""Small pictures on a terminal: two pixels a character cell, by an upper half block in colours or by shades of text."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from rich.style import Style
 from rich.text import Text
 
 from dicomcore.data.dataset import Dataset
+from dicomcore.pixels.frames import frames
 from dicomcore.rt.dose import Dose
 
-__all__ = ["ct_with_dose", "picture", "window"]
+__all__ = ["ct_with_dose", "picture", "shades"]
 
 Image = NDArray[np.uint8]
 WASH_FROM = 0.1  # of the maximum: less dose than that is not painted
+SHADES = " .:-=+*#%@"  # from black to white
 WASH = np.array([(0, 0, 255), (0, 200, 255), (0, 255, 80), (255, 230, 0), (255, 40, 0)], np.float64)
-
-
-def window(stored: NDArray[np.generic], ds: Dataset) -> Image:
-    """Grey values 0..255 of stored pixels, by the rescale and the first window of ``ds`` (PS3.3 C.11.1, C.11.2.1.2)."""
-    values = stored.astype(np.float64) * float(ds.get("RescaleSlope") or 1) + float(ds.get("RescaleIntercept") or 0)
-    centre, width = (float(np.atleast_1d(ds[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
-    return np.clip(((values - (centre - 0.5)) / max(width - 1.0, 1.0) + 0.5) * 255.0, 0, 255).astype(np.uint8)
 
 
 def ct_with_dose(ct: Dataset, dose: Dose, size: int) -> tuple[Image, Image]:
@@ -31,7 +26,7 @@ def ct_with_dose(ct: Dataset, dose: Dose, size: int) -> tuple[Image, Image]:
     For transverse images and grids of one frame of reference; the nearest voxel is shown.
     """
     rows, columns = (np.linspace(0, extent - 1, size).round().astype(int) for extent in (ct.Rows, ct.Columns))
-    grey = np.repeat(window(ct.pixel_array[np.ix_(rows, columns)], ct)[..., np.newaxis], 3, axis=2)
+    grey = frames(ct).picture().rgb[np.ix_(rows, columns)]
     origin = np.asarray(ct.ImagePositionPatient, dtype=float)
     x = origin[0] + columns * float(ct.PixelSpacing[1])
     y = origin[1] + rows * float(ct.PixelSpacing[0])
@@ -57,3 +52,10 @@ def picture(image: Image) -> Text:
             lines.append("▀", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
         lines.append("\n")
     return lines
+
+
+def shades(image: Image) -> str:
+    """``image`` (rows x columns x 3) where there are no colours: a character for two rows, by their brightness."""
+    grey = image.mean(axis=2)[: len(image) // 2 * 2].reshape(-1, 2, image.shape[1]).mean(axis=1)
+    marks = np.array(list(SHADES))[(grey * len(SHADES) / 256).astype(int)]
+    return "\n".join("".join(line).rstrip() for line in marks)

@@ -107,8 +107,9 @@ class Rescale:
     def apply(self, array: Array, dtype: DTypeLike = np.float64) -> Array:
         """A new array of ``dtype``."""
         made = array.astype(dtype)
-        made *= self.slope
-        made += self.intercept
+        with np.errstate(over="ignore", invalid="ignore"):
+            made *= self.slope
+            made += self.intercept
         return made
 
 
@@ -243,8 +244,8 @@ def view_of(ds: Dataset, frame: int, index: int = 0, prefer_lut: bool = True) ->
     if not views:
         return None
     if not 0 <= index < len(views):
-        kind = "VOI LUT" if luts else "window"
-        raise PixelError(f"there is no {kind} {index}, only {len(views)}", clause=VOI, hint="they count from 0")
+        count = f"{len(views)} {'VOI LUT' if luts else 'window'}{'s' * (len(views) > 1)}"
+        raise PixelError(f"the image has {count}, and not the one asked for", clause=VOI)
     return views[index]
 
 

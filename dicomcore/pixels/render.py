@@ -137,12 +137,12 @@ def _grey(ds: Dataset, stored: Array, frame: int, view: Lookup | Window | None, 
     return made
 
 
-def _extent(ds: Dataset, stored: Array, frame: int) -> Pair:
-    """The least and the greatest value there are."""
+def _extent(ds: Dataset, stored: Array, frame: int) -> Pair | None:
+    """The least and the greatest value there are; None where there is none."""
     if stored.dtype.kind == "f":
         stored = stored[np.isfinite(stored)]
     if not stored.size:
-        return 0.0, 1.0
+        return None
     if "ModalityLUTSequence" not in ds and "PerFrameFunctionalGroupsSequence" not in ds:
         stored = np.array([stored.min(), stored.max()])  # what follows goes straight
     values = modality(ds, stored, frame=frame)
@@ -156,13 +156,14 @@ def _brightness(ds: Dataset, values: Array, view: Lookup | Window | None, scale:
         bright = view.apply(values)
     else:
         low, high = scale
-        bright = (values.astype(np.float64) - low) / (high - low if high > low else 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # floats may be as far apart as they like
+            bright = (values.astype(np.float64) - low) / (high - low if high > low else 1.0)
     table = presentation_lut(ds)
     if table is not None:
         bright = Lookup(table.values, 0, table.bits).apply(bright * (len(table.values) - 1)) / (2.0**table.bits - 1)
     if inverts(ds):
         bright = 1.0 - bright
-    return np.asarray(np.clip(np.nan_to_num(bright, nan=0.0) * 255.0 + 0.5, 0, 255).astype(np.uint8))
+    return np.asarray((np.clip(np.nan_to_num(bright, nan=0.0), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
 
 
 # -- many of them ------------------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def _common(source: FrameSource, numbers: Sequence[int], window: Wanted, voi: in
         frame = source._number(i)
         if _view(ds, frame, window, voi) is None:
             stored = source[i]
-            ends += _extent(ds, stored[~padding_mask(ds, stored)], frame)
+            ends += _extent(ds, stored[~padding_mask(ds, stored)], frame) or ()
     return (min(ends), max(ends)) if ends else None
 
 
