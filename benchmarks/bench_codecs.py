@@ -109,7 +109,9 @@ CODINGS = (
     ),
     Coding(
         "rle-colour", "RLE Lossless, colour", RLE, ("pylibjpeg",),
-        lambda lib, data, out: np.copyto(out, np.moveaxis(lib.dicomrle_decode(data, "u1").reshape(PLANES), 0, -1)),
+        lambda lib, data, out: np.copyto(
+            out, np.moveaxis(np.frombuffer(lib.dicomrle_decode(data, "u1"), np.uint8).reshape(PLANES), 0, -1)
+        ),
         shape=COLOUR, times=10,
     ),
     Coding(
