@@ -52,7 +52,7 @@ def pydicom_files() -> list[Path]:
     """The DICOM files that come with the installed pydicom, sorted; nothing is fetched."""
     import pydicom
 
-    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    folder = Path(pydicom.__file__).parent / "data"
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and (path.suffix == ".dcm" or path.name == "DICOMDIR")
     )

@@ -33,6 +33,7 @@ PYDICOM = {
     ("*", "empty"): 'an empty value among several is "" there; F.2.5 has null',
     ("*", "big endian OW"): "it writes words in the order of the file; F.2.7 has little endian",
     ("J2K_pixelrep_mismatch.dcm", "*"): "elements of known private creators stay UN there",
+    ("*", "00191010"): "its private dictionary has SH where DCMTK's has ST for this element of AGFA",
     ("badVR.dcm", "*"): "it raises: IS 1A is no integer",
     ("no_meta.dcm", "*"): "nothing of it is DICOM; read with force=True only",
 }
@@ -46,6 +47,14 @@ DCM2JSON = {
     ("J2K_pixelrep_mismatch.dcm", "*"): "it refuses: the character set is not known to it",
     ("rtdose_rle.dcm", "*"): "all is UN in the file; we read known tags by their VR (PS3.5 6.2.2 note 2)",
     ("rtdose_rle_1frame.dcm", "*"): "all is UN in the file; we read known tags by their VR (PS3.5 6.2.2 note 2)",
+    ("chrKoreanMulti.dcm", "*"): "its private elements are UN in the file; we read those of known creators by their VR",
+    **dict.fromkeys(
+        [
+            (f"chr{name}.dcm", "*")
+            for name in ("H31", "H32", "JapMulti", "JapMultiExplicitIR6", "SQEncoding", "SQEncoding1")
+        ],
+        "it refuses: Debian's iconv has no kanji by the names that it asks for",
+    ),
     ("MR_truncated.dcm", "*"): "it refuses truncated files",
     ("rtplan_truncated.dcm", "*"): "it refuses truncated files",
     ("no_meta.dcm", "*"): "nothing of it is DICOM",
@@ -164,7 +173,11 @@ def test_as_dcm2json(pydicom_files: list[Path], tmp_path: Path, peer: Callable[[
         if done.returncode:
             explained.refused(path.name)
         else:
-            theirs = json.loads(done.stdout)
+            try:
+                theirs = json.loads(done.stdout)
+            except UnicodeDecodeError:  # text that it did not convert
+                explained.refused(path.name)
+                continue
             explained.compared(path.name, differences(ds.to_json_dict(), theirs))
             explained.compared(path.name, differences(Dataset.from_json(done.stdout).to_json_dict(), theirs))
     explained.check(145)

@@ -99,12 +99,16 @@ DCM2XML = {
     "words": "it writes the words of OW in big endian order; we write them as JSON has them (PS3.18 F.2.7)",
     "block": "it takes the block off private elements also where no creator names it",
     "UN": "it leaves UN what the file has as UN, creators and known tags too",
-    "refused": "it refuses truncated files, and DICOMDIR with offsets",
+    "set": "it says ISO_IR 192, as its document is in UTF-8; we keep what the source said",
+    "empty group": "it repeats the ideographic group of a name where the phonetic one is empty",
+    "refused": "it refuses truncated files, DICOMDIR with offsets, and character sets that its iconv does not know",
 }
 
 
 def sort_of(one: Difference) -> str:
     left, right = one.left, one.right
+    if one.path == "(0008,0005)":
+        return "set"
     if one.kind in ("added", "removed") and isinstance(side := left or right, Element) and side.is_private:
         return "block"
     if not isinstance(left, Element) or not isinstance(right, Element):
@@ -116,6 +120,8 @@ def sort_of(one: Difference) -> str:
         return "real"
     if left.VR == "PN" and [name.rstrip("^") for name in ours] == [name.rstrip("^") for name in theirs]:
         return "trailing ^"
+    if left.VR == "PN" and right.value == f"{left.value}={left.value.ideographic}":
+        return "empty group"
     if left.VR in ("UN", "OB") and ours[0] + b"\0" == theirs[0]:
         return "pads"
     if left.VR == "OW" and in_order(ours[0], 2, True) == theirs[0]:
@@ -138,10 +144,12 @@ def test_what_dcm2xml_writes_is_read(pydicom_files: list[Path], tmp_path: Path, 
         file, target = tmp_path / "in.dcm", tmp_path / "out.xml"
         ds.save_as(file, transfer_syntax=ds.transfer_syntax if ds.transfer_syntax in NATIVE else NATIVE[0])
         done = subprocess.run(
-            [program, "-q", "--native-format", "--encode-base64", "--load-all", str(file), str(target)], check=False
+            [program, "-q", "--native-format", "--encode-base64", "+U8", "--load-all", str(file), str(target)],
+            check=False,
         )
         if done.returncode:
-            assert "truncated" in path.name or path.name == "DICOMDIR", path
+            named = ("truncated" in path.name, path.name in ("DICOMDIR", "J2K_pixelrep_mismatch.dcm"))
+            assert any(named) or path.parent.name == "charset_files", path
             found["refused"] = path.name
             continue
         with target.open("rb") as stream:
