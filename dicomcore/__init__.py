@@ -15,6 +15,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import aio as aio
     from . import events as events
+    from . import pixels as pixels
     from . import services as services
     from .data.charset import fit_charset
     from .data.dataset import Dataset
@@ -160,7 +161,7 @@ _PUBLIC: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_MODULES = ("aio", "events", "services")
+_MODULES = ("aio", "events", "pixels", "services")
 
 
 def __getattr__(name: str) -> Any:

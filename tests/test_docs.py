@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dicomcore.services import Stored
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no source tree: testing the wheel")
-ALONE = ["dose.md", "limits.md", "pydicom.md"]  # what they show needs nothing but the study
+ALONE = ["dose.md", "limits.md", "pixels.md", "pydicom.md"]  # what they show needs nothing but the study
 PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
 
 
@@ -46,7 +47,7 @@ def test_python_is_python_and_its_names_exist(page: str) -> None:
             exec(statement, {})
 
 
-PUBLIC = {"dicomcore", "dicomcore.aio", "dicomcore.events", "dicomcore.services"}
+PUBLIC = {"dicomcore", "dicomcore.aio", "dicomcore.events", "dicomcore.pixels", "dicomcore.services"}
 
 
 def imported(source: str) -> set[str]:
@@ -151,3 +152,13 @@ def test_the_table_of_events_is_that_of_the_code() -> None:
 def test_the_table_of_what_is_stored_is_that_of_the_code() -> None:
     told = [name for row in rows("storing.md", "## Receive") for name in names(row[0])]
     assert told == list(Stored._fields)
+
+
+def test_the_table_of_pixel_functions_is_that_of_the_code() -> None:
+    for calls, _ in rows("pixels.md", "## What values mean"):
+        for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", calls):
+            signature = inspect.signature(getattr(dicomcore.pixels, name))
+            told = [one.partition("=")[0] for one in arguments.split(", ")]
+            ours = list(signature.parameters)
+            assert told == ours[: len(told)], name
+            assert ours[len(told) :] in ([], ["limits"]), name
