@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "xml": ("dicomcore.cli.dump", "Print a data set in the Native DICOM Model (XML)."),
         "diff": ("dicomcore.cli.diff", "Show where the data sets of two files differ."),
         "show": ("dicomcore.cli.show", "Make a picture of a frame, or a contact sheet of many."),
+        "transcode": ("dicomcore.cli.transcode", "Write files and folders in another transfer syntax."),
         "echo": ("dicomcore.cli.echo", "Ask a peer whether it is there (C-ECHO)."),
         "store": ("dicomcore.cli.store", "Send files and folders to a peer (C-STORE)."),
         "find": ("dicomcore.cli.query", "Ask a peer what it has (C-FIND)."),

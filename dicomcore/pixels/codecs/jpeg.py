@@ -61,7 +61,7 @@ def _photometric(header: StreamHeader, model: ImageModel, report: Report) -> str
 def _lossy(name: str, model: ImageModel, options: Mapping[str, Any], bits: int) -> ImageModel:
     check_options(name, options, ("quality", "subsampling"))
     number(name, options, "quality", 90, 1, 100)
-    if options.get("subsampling", "422") not in ("422", "444", "420"):
+    if str(options.get("subsampling", "422")) not in ("422", "444", "420"):
         raise PixelError(f"{name}: subsampling is {options['subsampling']!r}, not '422', '444' or '420'")
     colour = COLOUR if bits == 8 else frozenset[str]()
     allocated = 8 if bits == 8 else 16
@@ -95,7 +95,7 @@ def _encode_lossy(frame: Array, source: ImageModel, target: ImageModel, options:
     colour: dict[str, Any] = {}
     if target.samples == 3:
         given = "RGB" if source.photometric == "RGB" else "YCBCR"
-        subsampling = options.get("subsampling", "422")
+        subsampling = str(options.get("subsampling", "422"))
         colour = {"colorspace": given, "outcolorspace": "YCBCR", "subsampling": subsampling}
     top = (1 << target.bits_stored) - 1
     if source.bits_stored > target.bits_stored or (frame.dtype.itemsize == 2 and int(frame.max()) > top):
