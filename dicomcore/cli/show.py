@@ -53,7 +53,7 @@ def _sheet(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--overlays", is_flag=True, help="Draw overlay planes.")
 @click.option("--icc", is_flag=True, help="Colours to sRGB, by the ICC profile of the file.")
 @click.option(
-    "--size", type=click.IntRange(1, 20_000), metavar="N", help="Pixels of the longer side; on a sheet, of each."
+    "--size", type=click.IntRange(1, 10_000), metavar="N", help="Pixels of the longer side; on a sheet, of each."
 )
 @verbose_option
 def show_command(

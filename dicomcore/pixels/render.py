@@ -74,6 +74,10 @@ def _rendered(source: FrameSource, stored: Array, frame: int, window: Wanted, vo
               ) -> Image:  # fmt: skip
     """A new array of the frame, as it is shown."""
     ds, photometric = source.dataset, source.photometric
+    if stored.ndim != 2 and photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"):
+        raise PixelError(
+            f"{photometric} with {stored.shape[-1]} samples", path=source.model.path, clause="PS3.3 C.7.6.3"
+        )
     if photometric in ("MONOCHROME1", "MONOCHROME2"):
         grey = _grey(ds, stored, frame, _view(ds, frame, window, voi), scale or _plain(source, window))
         if has_palette(ds) and ds.get("PixelPresentation") in ("COLOR", "MIXED"):
@@ -229,5 +233,5 @@ def preview(source: FrameSource) -> bytes | None:
     try:
         made = picture(source) if len(source) == 1 else sheet(source, *_PREVIEW)
         return made.png()
-    except (DicomError, ValueError):
+    except (DicomError, OSError, ValueError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,9 @@ def test_other_colours_are_refused(photometric: str) -> None:
 
 
 def test_colours_that_are_none() -> None:
+    for photometric in ("MONOCHROME2", "PALETTE COLOR"):
+        with pytest.raises(PixelError, match=f"{photometric} with 3 samples"):
+            frames(colour(np.zeros(6, np.uint8), PhotometricInterpretation=photometric)).picture()
     with pytest.raises(PixelError, match="is no colour"):
         frames(image(PhotometricInterpretation="RGB", PixelData=bytes(6))).picture()
 
@@ -233,6 +237,80 @@ def test_profiles_that_cannot_be_applied() -> None:
         apply_icc(profiled(), array[..., 0])
     with pytest.raises(PixelError, match="cannot be applied"):
         apply_icc(profiled(), array, intent=9)
+
+
+# -- nonsense ----------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.integers(-70000, 70000), st.floats(allow_nan=False, width=32), st.sampled_from([0, -1, 1e308, 1e-308])
+)
+SHORTS = st.lists(st.integers(0, 65535), max_size=5)
+TEXTS = st.sampled_from(["LINEAR", "SIGMOID", "INVERSE", "COLOR", "MIXED", "MONOCHROME1", "PALETTE COLOR", "RGB", "?"])
+
+
+@st.composite
+def nonsense(draw: st.DrawFn) -> Dataset:
+    """An image whose attributes of presentation are as they may be."""
+    kind = draw(st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]))
+    size = np.dtype(kind).itemsize * 6
+    array = np.frombuffer(draw(st.binary(min_size=size, max_size=size)), kind).reshape(2, 3)
+    ds = grey(array, draw(st.integers(1, 8 * array.itemsize)))
+
+    def put(level: Dataset, tag: int, vr: str, values: st.SearchStrategy[Any]) -> None:
+        if draw(st.booleans()):
+            level.add_new(tag, vr, draw(values))
+
+    def put_lut(level: Dataset, tag: int) -> None:
+        if draw(st.booleans()):
+            item = Dataset()
+            put(item, 0x00283002, "US", SHORTS)
+            put(item, 0x00283006, "OW", st.binary(max_size=20).map(lambda data: data[: len(data) // 2 * 2]))
+            level.add_new(tag, "SQ", [item])
+
+    group = Dataset()
+    for level in (ds, group):
+        put(level, 0x00281050, "DS", st.lists(NUMBERS, max_size=3))
+        put(level, 0x00281051, "DS", st.lists(NUMBERS, max_size=3))
+        put(level, 0x00281056, "CS", TEXTS)
+        put_lut(level, 0x00283010)
+    put(ds, 0x00281052, "DS", NUMBERS)
+    put(ds, 0x00281053, "DS", NUMBERS)
+    put(ds, 0x20500020, "CS", TEXTS)
+    put(ds, 0x00089205, "CS", TEXTS)
+    put(ds, 0x00280004, "CS", TEXTS)
+    put(ds, 0x00280120, "US", st.integers(0, 65535))
+    put_lut(ds, 0x00283000)
+    put_lut(ds, 0x20500010)
+    for channel in range(3 * draw(st.booleans())):
+        put(ds, 0x00281101 + channel, "US", st.one_of(SHORTS, st.just([4, 0, 8])))
+        put(ds, 0x00281201 + channel, "OW", st.binary(min_size=4, max_size=4))
+        put(ds, 0x00281221 + channel, "OW", st.binary(min_size=8, max_size=8))
+    for element in (0x10, 0x11, 0x51, 0x100, 0x102):
+        put(ds, 0x60000000 | element, "US", st.integers(0, 20))
+    put(ds, 0x60000050, "SS", st.lists(st.integers(-32768, 32767), max_size=3))
+    put(ds, 0x60003000, "OW", st.binary(min_size=2, max_size=2))
+    if draw(st.booleans()):
+        holder = Dataset()
+        holder.FrameVOILUTSequence = [group]
+        ds.PerFrameFunctionalGroupsSequence = [holder]
+    return ds
+
+
+@given(nonsense(), st.booleans(), st.sampled_from([None, 0, 1]))
+def test_nonsense_is_shown_or_refused(ds: Dataset, drawn: bool, which: int | None) -> None:
+    source = frames(ds)
+    works: list[Callable[[], Picture]] = [
+        lambda: source.picture(overlays=drawn, voi=which),
+        lambda: source.picture(window="full", overlays=drawn),
+        lambda: source.sheet(1, 2, size=5),
+    ]
+    refused: list[PixelError] = []
+    for work in works:
+        try:
+            assert work().array.dtype == np.uint8
+        except PixelError as error:
+            refused.append(error)
+    assert all(error.clause for error in refused)
 
 
 # -- files, sizes, sheets ----------------------------------------------------------------------------------------------
