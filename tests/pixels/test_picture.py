@@ -242,10 +242,13 @@ def test_profiles_that_cannot_be_applied() -> None:
 # -- nonsense ----------------------------------------------------------------------------------------------------------
 
 NUMBERS = st.one_of(
-    st.integers(-70000, 70000), st.floats(allow_nan=False, width=32), st.sampled_from([0, -1, 1e308, 1e-308])
+    st.integers(1, 5000),
+    st.integers(-70000, 70000),
+    st.floats(allow_nan=False, width=32),
+    st.sampled_from([0, -1, 1e308, 1e-308]),
 )
 SHORTS = st.lists(st.integers(0, 65535), max_size=5)
-TEXTS = st.sampled_from(["LINEAR", "SIGMOID", "INVERSE", "COLOR", "MIXED", "MONOCHROME1", "PALETTE COLOR", "RGB", "?"])
+TEXTS = st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID", "?"])
 
 
 @st.composite
@@ -263,8 +266,9 @@ def nonsense(draw: st.DrawFn) -> Dataset:
     def put_lut(level: Dataset, tag: int) -> None:
         if draw(st.booleans()):
             item = Dataset()
-            put(item, 0x00283002, "US", SHORTS)
-            put(item, 0x00283006, "OW", st.binary(max_size=20).map(lambda data: data[: len(data) // 2 * 2]))
+            sound = st.tuples(st.integers(1, 10), st.integers(0, 65535), st.integers(1, 16)).map(list)
+            item.add_new(0x00283002, "US", draw(st.one_of(sound, sound, sound, SHORTS)))
+            item.add_new(0x00283006, "OW", draw(st.binary(min_size=20, max_size=20)))
             level.add_new(tag, "SQ", [item])
 
     group = Dataset()
@@ -275,20 +279,23 @@ def nonsense(draw: st.DrawFn) -> Dataset:
         put_lut(level, 0x00283010)
     put(ds, 0x00281052, "DS", NUMBERS)
     put(ds, 0x00281053, "DS", NUMBERS)
-    put(ds, 0x20500020, "CS", TEXTS)
-    put(ds, 0x00089205, "CS", TEXTS)
-    put(ds, 0x00280004, "CS", TEXTS)
+    for tag, terms in ((0x20500020, ["INVERSE", "IDENTITY", "?"]), (0x00089205, ["COLOR", "MIXED", "MONOCHROME"]),
+                       (0x00280004, ["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"])):  # fmt: skip
+        put(ds, tag, "CS", st.sampled_from(terms))
     put(ds, 0x00280120, "US", st.integers(0, 65535))
     put_lut(ds, 0x00283000)
     put_lut(ds, 0x20500010)
     for channel in range(3 * draw(st.booleans())):
-        put(ds, 0x00281101 + channel, "US", st.one_of(SHORTS, st.just([4, 0, 8])))
+        ds.add_new(0x00281101 + channel, "US", [4, 0, draw(st.sampled_from([8, 8, 8, 16]))])
         put(ds, 0x00281201 + channel, "OW", st.binary(min_size=4, max_size=4))
-        put(ds, 0x00281221 + channel, "OW", st.binary(min_size=8, max_size=8))
-    for element in (0x10, 0x11, 0x51, 0x100, 0x102):
-        put(ds, 0x60000000 | element, "US", st.integers(0, 20))
-    put(ds, 0x60000050, "SS", st.lists(st.integers(-32768, 32767), max_size=3))
-    put(ds, 0x60003000, "OW", st.binary(min_size=2, max_size=2))
+        put(ds, 0x00281221 + channel, "OW", st.sampled_from([bytes([0, 2, 7, 9, 1, 2, 5, 0]), bytes(8)]))
+    if draw(st.integers(0, 3)) == 3:
+        for element in (0x10, 0x11):
+            ds.add_new(0x60000000 | element, "US", draw(st.integers(0, 6)))
+        for element in (0x51, 0x100, 0x102):
+            put(ds, 0x60000000 | element, "US", st.integers(0, 20))
+        put(ds, 0x60000050, "SS", st.lists(st.integers(-32768, 32767), min_size=2, max_size=2))
+        put(ds, 0x60003000, "OW", st.binary(min_size=2, max_size=2))
     if draw(st.booleans()):
         holder = Dataset()
         holder.FrameVOILUTSequence = [group]
