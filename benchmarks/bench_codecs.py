@@ -51,6 +51,8 @@ class Coding:
     call: Callable[[Any, bytes, Array], object]
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     shape: tuple[int, ...] = GREY
+    encoder: str = ""  # the plugin of pydicom that encodes the syntax
+    same: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # its options for as much loss
     times: int = 1  # that two workers decode each frame: what takes 1 ms in all is over before a thread has begun
 
     @property
@@ -77,19 +79,20 @@ CODINGS = (
     ),
     Coding(
         "jpegls", "JPEG-LS", f"{JPEG}80", ("gdcm", "pyjpegls", "pylibjpeg"),
-        lambda lib, data, out: lib.jpegls_decode(data, out=out),
+        lambda lib, data, out: lib.jpegls_decode(data, out=out), encoder="pyjpegls",
     ),
     Coding(
         "jpegls-near", "JPEG-LS, near-lossless", f"{JPEG}81", ("gdcm", "pyjpegls", "pylibjpeg"),
-        lambda lib, data, out: lib.jpegls_decode(data, out=out),
+        lambda lib, data, out: lib.jpegls_decode(data, out=out), encoder="pyjpegls", same={"jls_error": 2},
     ),
     Coding(
         "j2k-lossless", "JPEG 2000, lossless", f"{JPEG}90", ("gdcm", "pylibjpeg"),
-        lambda lib, data, out: lib.jpeg2k_decode(data, numthreads=1, out=out),
+        lambda lib, data, out: lib.jpeg2k_decode(data, numthreads=1, out=out), encoder="pylibjpeg",
     ),
     Coding(
         "j2k", "JPEG 2000, lossy", f"{JPEG}91", ("gdcm", "pylibjpeg"),
-        lambda lib, data, out: lib.jpeg2k_decode(data, numthreads=1, out=out), {"error": 4},
+        lambda lib, data, out: lib.jpeg2k_decode(data, numthreads=1, out=out), {"error": 4}, encoder="pylibjpeg",
+        same={"j2k_psnr": [60.2]},
     ),
     Coding(
         "htj2k-lossless", "HTJ2K, lossless", f"{JPEG}201", ("pylibjpeg",),
@@ -244,6 +247,65 @@ def _decoding(coding: Coding) -> Iterator[Contest]:
         note="Memory limits it: a plain copy of such frames is no faster on two cores here."
         if coding.times > 1
         else "",
+    )
+
+
+# -- encoding ----------------------------------------------------------------------------------------------------------
+
+
+def _own_encoding(coding: Coding, workers: int) -> Callable[[], AbstractContextManager[Run]]:
+    @contextmanager
+    def entrant() -> Iterator[Run]:
+        from dicomcore import dcmread, transcode
+
+        dataset = dcmread(native_object(coding.shape))
+
+        def run() -> None:
+            transcode(dataset, coding.syntax, workers=workers, **coding.options)
+
+        yield run
+
+    return entrant
+
+
+def _pydicom_encoding(coding: Coding, plugin: str) -> Callable[[], AbstractContextManager[Run]]:
+    @contextmanager
+    def entrant() -> Iterator[Run]:
+        from pydicom import dcmread
+        from pydicom.encaps import encapsulate
+        from pydicom.pixels import get_encoder
+
+        encoder: Any = get_encoder(coding.syntax)
+        if plugin not in encoder.available_plugins:
+            raise Missing(f"pydicom's plugin {plugin}")
+        dataset = dcmread(BytesIO(native_object(coding.shape)))
+
+        def run() -> None:
+            encapsulate(list(encoder.iter_encode(dataset, encoding_plugin=plugin, **coding.same)))
+
+        yield run
+
+    return entrant
+
+
+def _encoding(coding: Coding) -> Contest:
+    """Of RLE there are contests beside its decoding."""
+    what = "ultrasound of 600 x 800" if coding.shape is COLOUR else "CT of 512 x 512, 12 bits of 16"
+    peers = {f"pydicom, {coding.encoder}": 1.0} if coding.encoder else {}
+    return Contest(
+        f"encode-{coding.name}",
+        f"Encode {FRAMES} frames, {what}: {coding.title}; one core each",
+        "frames",
+        FRAMES,
+        {
+            OWN: _own_encoding(coding, 1),
+            "two workers": _own_encoding(coding, 2),
+            **{name: _pydicom_encoding(coding, coding.encoder) for name in peers},
+        },
+        unit_bytes=coding.frame_bytes,
+        rounds=3,
+        goals=peers,
+        note="From native pixels in memory to the value of encapsulated Pixel Data.",
     )
 
 
@@ -429,5 +491,7 @@ def _memory() -> Contest:
 def contests() -> Iterable[Contest]:
     for coding in CODINGS:
         yield from _decoding(coding)
+        if coding.syntax != RLE:
+            yield _encoding(coding)
     yield from _one_of_many()
     yield _memory()
