@@ -1,7 +1,8 @@
 """Every value of a data set held against PS3.5 section 6.2 and the multiplicity of PS3.6: what ``ds.check()`` does.
 
 Reading all values brings out the faults that reading itself meets; on top come values that read well and yet are none
-of their VR: a wrong date, a code in lower case, a name too long. Each is an `Issue` with offset, path and clause.
+of their VR: a wrong date, a code in lower case, a name too long. So do groups that no data set has, and pixel data that
+are not in the form that the transfer syntax gives them. Each is an `Issue` with offset, path and clause.
 Those of unedited elements stay in ``ds.issues`` (a strict policy raises them), those of edits are only answered: an
 edit has no offset and may be mended before it is written. Refuses to judge the IOD: which attributes belong here.
 """
@@ -23,31 +24,52 @@ from .origin import TEXT_VRS, as_charsets
 __all__ = ["check"]
 
 _NUMBERS = frozenset(["DS", "IS"])
+_PIXEL_DATA = 0x7FE00010
+_FOREIGN = {0: "PS3.7 6.3.1", 2: "PS3.10 7.1", **dict.fromkeys((1, 3, 5, 7, 0xFFFF), "PS3.5 7.8")}
 
 
 def check(dataset: Any) -> list[Issue]:
     """All faults of a data set, its items and its file meta information: ``ds.issues``, then those of edits."""
     found: list[Issue] = []
     if dataset._origin is None or dataset._origin.parent is None:
-        _check_level(dataset.file_meta, found)
+        _check_level(dataset.file_meta, found, is_meta=True)
+        _check_pixels(dataset)
     _check_level(dataset, found)
     return [*dataset.issues, *found] if found else list(dataset.issues)
 
 
-def _check_level(root: Any, found: list[Issue]) -> None:
+def _check_pixels(dataset: Any) -> None:
+    """Whether the pixel data that were read are fragments where the syntax has fragments, and only there."""
+    origin = dataset._origin
+    layout = origin.file.layout if origin is not None else None
+    if layout is None or not layout.syntax.known:
+        return
+    row = origin.index.find(_PIXEL_DATA)
+    if row < 0 or not origin.index.length_at(row):
+        return
+    is_encapsulated = origin.index.is_encapsulated(row)
+    if is_encapsulated != layout.syntax.encapsulated:
+        message = f"pixel data {'in fragments' if is_encapsulated else 'without fragments'} in {layout.syntax}"
+        origin.report(Issue(message, origin.offset_of(_PIXEL_DATA), format_tag(_PIXEL_DATA), "PS3.5 A.4"))
+
+
+def _check_level(root: Any, found: list[Issue], *, is_meta: bool = False) -> None:
     paths: dict[int, tuple[str, tuple[str, ...]]] = {id(root): ("", root._charsets())}
     for element in iter_all(root):
         level, tag, vr = element._owner, int(element.tag), element.VR
         path, charsets = paths[id(level)]
         here = f"{path}.{format_tag(tag)}" if path else format_tag(tag)
         value = element.value
+        is_read = level._origin is not None and tag not in level._edits
+        faults: list[tuple[str, str | None]] = []
+        if not is_meta and tag >> 16 in _FOREIGN:
+            faults.append((f"group {tag >> 16:04X} belongs into no data set", _FOREIGN[tag >> 16]))
         if vr == "SQ":
             for number, item in enumerate(value):
                 own = as_charsets(item._value(0x00080005, None)) if 0x00080005 in item else charsets
                 paths[id(item)] = f"{here}[{number}]", own
-            continue
-        is_read = level._origin is not None and tag not in level._edits
-        faults = _faults(level, element, tag, vr, value, charsets, is_read)
+        else:
+            faults += _faults(level, element, tag, vr, value, charsets, is_read)
         for message, clause in faults:
             if is_read:
                 origin = level._origin

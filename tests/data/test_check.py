@@ -126,6 +126,36 @@ def test_what_an_element_takes() -> None:
         ds["Rows"].value = "x"
 
 
+FRAGMENTS = bytes.fromhex("E07F1000") + b"OB\0\0\xff\xff\xff\xff" + bytes.fromhex("FEFF00E000000000FEFFDDE000000000")
+NATIVE = element(0x7FE00010, "OB", b"\1\2")
+
+
+@pytest.mark.parametrize(
+    ("data", "syntax", "message"),
+    [
+        (FRAGMENTS, EXPLICIT_LE.uid, "pixel data in fragments in Explicit VR Little Endian"),
+        (NATIVE, "1.2.840.10008.1.2.4.50", "pixel data without fragments in JPEG Baseline (Process 1)"),
+        (FRAGMENTS, "1.2.840.10008.1.2.4.50", None),
+        (NATIVE, EXPLICIT_LE.uid, None),
+        (NATIVE, "1.2.3.4", None),  # a private syntax may do as it likes
+        (element(0x7FE00010, "OB", b""), "1.2.840.10008.1.2.4.50", None),
+        (element(0x00000100, "US", b"\1\0"), EXPLICIT_LE.uid, "group 0000 belongs into no data set"),
+        (element(0x00020010, "UI", b"1.2\0"), EXPLICIT_LE.uid, "group 0002 belongs into no data set"),
+        (element(0x00070110, "LO", b"ab"), EXPLICIT_LE.uid, "group 0007 belongs into no data set"),
+        (element(0x00090110, "LO", b"ab"), EXPLICIT_LE.uid, None),
+    ],
+)
+def test_what_no_data_set_has(data: bytes, syntax: str, message: str | None) -> None:
+    ds = read_dataset(data, syntax)
+    assert not ds.issues
+    told = ds.check()
+    assert [issue.message for issue in told] == ([message] if message else [])
+    assert all(issue.offset and issue.path and issue.clause for issue in told)
+    if message:
+        with pytest.raises(EncodingError, match=message[:20]):
+            read_dataset(data, syntax, policy=Policy.strict())
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [
