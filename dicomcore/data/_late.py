@@ -32,6 +32,7 @@ LATE: Mapping[str, str] = MappingProxyType(
         "pixel_array": "dicomcore.pixels.array:pixel_array",
         "picture": "dicomcore.pixels.render:picture",
         "preview": "dicomcore.pixels.render:preview",
+        "transcode_losslessly": "dicomcore.pixels.transcode:transcode_losslessly",
         "sheet": "dicomcore.pixels.render:sheet",
         "from_xml": "dicomcore.data.xml:from_xml",
         "restore": "dicomcore.data.files:restore",

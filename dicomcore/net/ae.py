@@ -24,7 +24,7 @@ from dicomcore.net.server import Server
 from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
 from dicomcore.services.base import PLAIN_SYNTAXES, Router, ServiceProvider
 from dicomcore.services.query import model_uids
-from dicomcore.services.storage import Transcoder, contexts_for_files
+from dicomcore.services.storage import Transcoder, contexts_for_files, transcoded
 from dicomcore.ul import (
     NO_QUIRKS,
     Acceptance,
@@ -61,7 +61,7 @@ class Entity:
         title: str = "DICOMCORE",
         *,
         limits: Limits = DEFAULT_LIMITS,
-        transcoder: Transcoder | None = None,
+        transcoder: Transcoder | None = transcoded,
         facilities: Facilities | None = None,
     ) -> None:
         if not is_ae_title(title):
@@ -136,7 +136,8 @@ class Entity:
 class AE(Entity):
     """An application entity called `title` (at most 16 characters, no backslash).
 
-    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec.
+    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec; unless
+    one is given that is `dicomcore.transcode`, as far as it loses nothing. None: such objects are refused.
     """
 
     def associate(

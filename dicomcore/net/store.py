@@ -15,7 +15,7 @@ from dicomcore.net.ae import AE
 from dicomcore.net.association import StoreResult
 from dicomcore.net.tls import TLSOption
 from dicomcore.net.transport import split_address
-from dicomcore.services.storage import Transcoder
+from dicomcore.services.storage import Transcoder, transcoded
 
 __all__ = ["StoreReport", "store"]
 
@@ -56,7 +56,7 @@ def store(
     window: int = 1,
     tls: TLSOption = None,
     limits: Limits = DEFAULT_LIMITS,
-    transcoder: Transcoder | None = None,
+    transcoder: Transcoder | None = transcoded,
     progress: Callable[[StoreResult], None] | None = None,
 ) -> StoreReport:
     """Send files, and all files in folders, to ``peer`` ("host:port" or (host, port)); ``progress`` hears each result.

@@ -42,7 +42,7 @@ from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Transcoded", "transcode", "transcode_file"]
+__all__ = ["Transcoded", "transcode", "transcode_file", "transcode_losslessly"]
 
 PIXEL_DATA = 0x7FE00010
 # Where YBR_FULL was made by the coding: to anything else, such frames go as RGB.
@@ -93,6 +93,17 @@ def transcode(
     start, table = value_start(lengths, offset_table)
     value = b"".join([start, *(part for piece in pieces for part in fragment(piece))])  # as reading a file gives it
     return work.described(value, sum(lengths), lengths if table == "extended" else None)
+
+
+def transcode_losslessly(ds: Dataset, transfer_syntax_uid: str) -> Dataset:
+    """`transcode` to native syntaxes and those that never lose: what is done when a peer did not accept that of ``ds``.
+
+    PixelError for any other, whose loss somebody has to want.
+    """
+    syntax = transfer_syntax(transfer_syntax_uid)
+    if syntax.pixel_loss not in ("none", "lossless"):
+        raise PixelError(f"{syntax} may lose something", clause="PS3.5 8.2", hint="transcode with the options you want")
+    return transcode(ds, transfer_syntax_uid)
 
 
 def transcode_file(

@@ -6,7 +6,8 @@ as it comes. The sink is committed after the last fragment and before the succes
 room: the rest of the body is drained and A700 answered.
 
 **User.** A file goes out as it lies on disk, from its data set on, if a context with its own transfer syntax was
-accepted. Otherwise it is encoded anew, among the four syntaxes that need no codec, or by a transcoder handed in.
+accepted. Otherwise it is encoded anew, among the four syntaxes that need no codec, or by a transcoder: `transcoded`,
+which loses nothing, or another that was handed in.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from dicomcore.data._late import late
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.data.outgoing import open_instance
@@ -34,6 +36,7 @@ from dicomcore.errors import (
     LimitExceeded,
     LocalProtocolError,
     NegotiationError,
+    PixelError,
     ServiceError,
     SourceChanged,
 )
@@ -344,6 +347,11 @@ def _refusal(error: OSError | DicomError) -> Response:
 Transcoder = Callable[[Any, str], Any]
 
 
+def transcoded(dataset: Any, transfer_syntax_uid: str) -> Any:
+    """The transcoder unless another is given: `dicomcore.transcode` to what loses nothing; PixelError else."""
+    return late("transcode_losslessly")(dataset, transfer_syntax_uid)
+
+
 def contexts_for_files(
     headers: Iterable[FileHeader],
     *,
@@ -405,7 +413,8 @@ class StorageSCU:
         if plain and _is_plain(transfer_syntax_uid):
             return plain[0]
         if self._transcoder is not None:
-            return plain[0] if plain else next(iter(accepted.values()))
+            faithful = [one for uid, one in accepted.items() if transfer_syntax(uid).pixel_loss == "lossless"]
+            return next(iter((*plain, *faithful, *accepted.values())))
         names = ", ".join(UID(uid).name for uid in accepted)
         raise NegotiationError(
             f"{UID(sop_class_uid).name} in {UID(transfer_syntax_uid).name} cannot be sent: the peer accepted {names}",
@@ -425,8 +434,10 @@ class StorageSCU:
         try:
             sop_class, sop_instance, syntax = _identity(source)
             agreed = self.context_for(sop_class, syntax)
-            as_it_is = piece is not None and agreed.transfer_syntax == syntax
-            body = piece if as_it_is else self._body(source, syntax, agreed.transfer_syntax)
+            if piece is not None and agreed.transfer_syntax == syntax:
+                body = piece
+            else:
+                body, sop_instance = self._body(source, syntax, agreed.transfer_syntax, sop_instance)
             elements = {
                 "AffectedSOPClassUID": sop_class,
                 "AffectedSOPInstanceUID": sop_instance,
@@ -444,18 +455,28 @@ class StorageSCU:
                 if isinstance(opened, FileSlice):
                     opened.close()
 
-    def _body(self, source: Any, syntax: str, target: str) -> Any:
-        """What goes out in the `target` syntax: a piece of the file, or encoded chunks."""
+    def _body(self, source: Any, syntax: str, target: str, sop_instance: str) -> tuple[Any, str]:
+        """What goes out in the `target` syntax: a piece of the file, or encoded chunks; and of which instance it is."""
         if isinstance(source, FileHeader):
             if target == syntax:
-                return _file_slice(source)
+                return _file_slice(source), sop_instance
             source = dcmread(source.path, limits=self._limits)
         if target == syntax or (_is_plain(syntax) and _is_plain(target)):
             dataset = source
         else:
             assert self._transcoder is not None  # context_for saw to that
-            dataset = self._transcoder(source, target)
-        return _joined(encode_dataset(dataset, target, limits=self._limits))
+            try:
+                dataset = self._transcoder(source, target)
+            except PixelError as error:
+                accepted = f"{UID(target).name}, which the peer accepted"
+                raise NegotiationError(
+                    f"{UID(syntax).name} cannot be sent as {accepted}: {error.message}",
+                    clause="PS3.4 B.5",
+                    hint=error.hint or "AE(transcoder=...) decides what else may be done with the pixels",
+                ) from error
+            # What loses something makes another instance.
+            sop_instance = str(dataset.get("SOPInstanceUID") or sop_instance)
+        return _joined(encode_dataset(dataset, target, limits=self._limits)), sop_instance
 
 
 def _file_slice(header: FileHeader) -> FileSlice:

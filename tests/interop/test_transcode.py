@@ -6,6 +6,7 @@ what is written is accepted by dcmdump and, as far as its attributes were before
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from dicomcore import dcmread, frames, transcode_file
+from dicomcore import AE, aio, dcmread, frames, store, transcode_file
+from dicomcore.errors import NegotiationError
+from tests.interop.test_dcmtk import storescp
 from tests.interop.test_rle import change_with_gdcm, dataset, run, saved
 
 pytest.importorskip("imagecodecs")
@@ -273,3 +276,36 @@ def test_dcmdump_reads_newer_syntaxes(
 ) -> None:
     transcode_file(native("rgb-frames"), tmp_path / "ours.dcm", f"{J}.{number}")
     run(peer("dcmdump"), "-q", tmp_path / "ours.dcm")
+
+
+# -- to a peer that accepts something else -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("syntax", ["80", "90", "rle"])
+def test_a_peer_of_implicit_vr_gets_the_pixels(
+    syntax: str, native: Callable[[str], Path], peer: Callable[[str], str], tmp_path: Path
+) -> None:
+    """What no context was accepted for goes out native, by what the package does unless told otherwise."""
+    compressed, out = tmp_path / "ours.dcm", tmp_path / "out"
+    transcode_file(native("16-signed"), compressed, LOSSLESS[syntax])
+    out.mkdir()
+
+    async def send(port: int) -> int:
+        async with aio.AE().associate("127.0.0.1", port, contexts=[compressed]) as association:
+            return await association.c_store(compressed)
+
+    with storescp(peer("storescp"), out, "+xi", "-uf") as port:
+        assert len(store(compressed, ("127.0.0.1", port)).stored) == 1
+        (made,) = out.iterdir()
+        same(made, "16-signed")
+        assert dcmread(made).transfer_syntax == "1.2.840.10008.1.2"
+        made.unlink()
+        assert asyncio.run(send(port)) == 0
+        (made,) = out.iterdir()
+        same(made, "16-signed")
+        ae = AE(transcoder=None)
+        with (
+            ae.associate("127.0.0.1", port, contexts=[compressed]) as association,
+            pytest.raises(NegotiationError, match="the peer accepted Implicit VR"),
+        ):
+            association.c_store(compressed)

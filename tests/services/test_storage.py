@@ -13,13 +13,15 @@ from typing import Any
 import pydicom
 import pytest
 
+from dicomcore.data.dataset import Dataset
+from dicomcore.data.files import read_dataset
 from dicomcore.data.part10 import FileHeader, read_header
 from dicomcore.dimse.exchange import RequestReceived, ResponseReceived
 from dicomcore.encoding.sink import FileSink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import EncodingError, LimitExceeded, NegotiationError, ServiceError
 from dicomcore.services.base import Answer, Invoke, Received, Request, Response, ServiceContext
-from dicomcore.services.storage import StorageSCP, StorageSCU, Stored, contexts_for_files, storage_syntaxes
+from dicomcore.services.storage import StorageSCP, StorageSCU, Stored, contexts_for_files, storage_syntaxes, transcoded
 from dicomcore.services.stores import FolderStore, NewInstance
 from dicomcore.ul import Acceptance, Negotiated, negotiate, propose
 from dicomcore.vocab.uids import UID
@@ -497,8 +499,6 @@ def test_what_needs_a_codec_needs_a_transcoder(tmp_path: Path) -> None:
     calls = []
 
     def transcoder(dataset: Any, uid: str) -> Any:
-        from dicomcore.data.files import read_dataset
-
         calls.append((dataset.RTPlanLabel if "RTPlanLabel" in dataset else "", uid))
         return read_dataset(encoded(plan(RTPlanLabel="TRANSCODED"), EXPLICIT), EXPLICIT)
 
@@ -508,6 +508,36 @@ def test_what_needs_a_codec_needs_a_transcoder(tmp_path: Path) -> None:
     assert invoke.context_id == 3
     invoke, _ = ask(StorageSCU(agreed((RT_PLAN, [JPEG]))).c_store(header))  # verbatim, nothing to transcode
     assert body_bytes(invoke.body) == encoded(plan(), EXPLICIT)
+
+
+def test_without_another_transcoder_nothing_is_lost(tmp_path: Path) -> None:
+    rle, baseline, near = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.81"
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.PatientName = CT, "2.25.1", "A"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.Rows, ds.Columns, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 2, 2, 8, 8, 7
+    ds.PixelData = b"abcd"
+    ds.save_as(tmp_path / "native.dcm", transfer_syntax=EXPLICIT)
+    for contexts in ([(CT, [baseline]), (CT, [rle])], [(CT, [rle]), (CT, [IMPLICIT])]):
+        invoke, _ = ask(StorageSCU(agreed(*contexts), transcoder=transcoded).c_store(tmp_path / "native.dcm"))
+        assert invoke.context_id == 3  # neither the one that loses, nor compression where none is needed
+        assert invoke.command.AffectedSOPInstanceUID == "2.25.1"
+    assert b"abcd" in body_bytes(invoke.body)
+    for syntax in (baseline, near):
+        with pytest.raises(NegotiationError, match=r"Explicit VR.*cannot be sent as JPEG.*may lose something"):
+            next(StorageSCU(agreed((CT, [syntax])), transcoder=transcoded).c_store(tmp_path / "native.dcm"))
+
+
+def test_what_a_transcoder_makes_another_instance_is_sent_as_that() -> None:
+    def renamed(dataset: Any, uid: str) -> Any:
+        made = dataset.copy()
+        made.SOPInstanceUID = "2.25.77"
+        return made
+
+    ds = read_dataset(encoded(plan(), EXPLICIT), EXPLICIT)
+    ds.file_meta.TransferSyntaxUID = JPEG
+    invoke, _ = ask(StorageSCU(agreed((RT_PLAN, [EXPLICIT])), transcoder=renamed).c_store(ds))
+    assert invoke.command.AffectedSOPInstanceUID == "2.25.77"
 
 
 def test_errors_name_the_file_or_the_lack(tmp_path: Path) -> None:

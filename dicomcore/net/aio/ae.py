@@ -59,8 +59,8 @@ class Opening(Generic[Opened]):
 class AE(Entity):
     """An application entity called `title` (at most 16 characters, no backslash), for use in one event loop at a time.
 
-    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec; it
-    runs on a worker.
+    ``transcoder(dataset, transfer_syntax_uid)`` makes what a peer accepts out of pixel data that needs a codec, on a
+    worker; unless one is given that is `dicomcore.transcode`, as far as it loses nothing. None: they are refused.
     """
 
     def associate(
