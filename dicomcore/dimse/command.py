@@ -186,6 +186,7 @@ _CODEC: Final = Codec(
     [(row.field, row.body, row.required) for row in MESSAGES.values()],
 )
 _UID_LENGTH: Final = 64
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 
 
 class Command(NamedTuple):
@@ -278,7 +279,8 @@ def response(request: Command, status: int, /, **elements: Any) -> Command:
             raise LocalProtocolError(f"{row.name} has no element {extra}", clause=row.clause)
         repeated.update(elements)
     repeated["CommandDataSetType"] = NO_DATA_SET
-    return Command(row.field, repeated)
+    made: Command = _new(Command, (row.field, repeated, ()))
+    return made
 
 
 def encode_command(command: Command, changes: dict[str, Any] | None = None) -> bytes:
@@ -310,7 +312,8 @@ def decode_command(view: bytes | bytearray | memoryview, limits: Limits = DEFAUL
         raise _fault(f"command set of {len(view)} bytes is longer than Limits.command_length ({limits.command_length})")
     fault, offset, field, elements, unknown = _CODEC.decode(view)
     if not fault:
-        return Command(field, elements, unknown)
+        decoded: Command = _new(Command, (field, elements, unknown))
+        return decoded
     if fault in (MISSING, BODY):
         row = MESSAGES[field]
         missing = ", ".join(sorted(row.required - elements.keys()))

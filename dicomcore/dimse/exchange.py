@@ -200,7 +200,7 @@ class Exchange:
         response_field = command.field | _RESPONSE_BIT
         if response_field == command.field or command.field == CommandField.C_CANCEL_RQ:
             raise LocalProtocolError(f"{command.name} is no request", clause="PS3.7 7.1")
-        if len(self._invoked) >= self.window:
+        if len(self._invoked) >= (self._windows or self._agree())[0]:
             raise LocalProtocolError(
                 f"{self.window} operations are open already",
                 clause="PS3.7 D.3.3.3",
@@ -223,7 +223,7 @@ class Exchange:
             raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
         self._send(context_id, command, {"CommandDataSetType": data_set}, body)
-        final = _is_final(command)
+        final = command.field not in _MANY_ANSWERS or _is_final(command)
         if final:
             del self._performing[message_id]
         if self.observer is not None:
@@ -283,7 +283,7 @@ class Exchange:
             if expected != (context_id, received.field):
                 what = "no open request" if expected is None else "a request of another kind or context"
                 raise _fault(f"{received.name} answers message {message_id}, {what}")
-            final = _is_final(received)
+            final = received.field not in _MANY_ANSWERS or _is_final(received)
             if final:
                 del self._invoked[message_id]
             if self.observer is not None:
@@ -330,7 +330,8 @@ class Exchange:
 
 
 def _is_final(message: Command) -> bool:
-    return message.field not in _MANY_ANSWERS or category(message.elements["Status"]) is not StatusCategory.PENDING
+    """One of those to which there may be many."""
+    return category(message.elements["Status"]) is not StatusCategory.PENDING
 
 
 def _fault(message: str) -> RemoteProtocolError:

@@ -13,20 +13,21 @@ KNOWN = 4096  # addresses beyond which those are forgotten that have nothing ope
 class _Bucket:
     """A rate: so many tokens a second, of which a second's worth may be saved up."""
 
-    __slots__ = ("moment", "rate", "tokens")
+    __slots__ = ("moment", "most", "rate", "tokens")
 
     def __init__(self, rate: float, now: float) -> None:
         self.rate = rate
-        self.tokens = max(1.0, rate)
+        self.tokens = self.most = max(1.0, rate)
         self.moment = now
 
     def take(self, now: float) -> bool:
-        self.tokens = min(max(1.0, self.rate), self.tokens + (now - self.moment) * self.rate)
+        tokens = self.tokens + (now - self.moment) * self.rate
+        if tokens > self.most:
+            tokens = self.most
         self.moment = now
-        if self.tokens < 1.0:
-            return False
-        self.tokens -= 1.0
-        return True
+        admitted = tokens >= 1.0
+        self.tokens = tokens - 1.0 if admitted else tokens
+        return admitted
 
 
 class _Address:

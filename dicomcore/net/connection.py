@@ -134,6 +134,8 @@ class Connection:
 
     def wait(self, waiting: Callable[..., bool], *, written: bool, timeout: float) -> bool:
         """Wait by ``waiting(fd, read=, write=, timeout=)`` until there is something to read, or room for the rest."""
+        if self._tls is None:
+            return waiting(self.fd, read=self.wants_read, write=not written, timeout=timeout)
         if self.pending:
             return True
         read, write = self.needs(read=self.wants_read, write=not written)

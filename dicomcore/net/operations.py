@@ -103,7 +103,7 @@ class Operations:
         self._unsent = 0  # final responses since all that was queued had left
         self._guard = guard if guard is not None else nullcontext()
         self._asked: dict[int, Operation] = {}  # by the message id of our request
-        self._roomless: deque[Operation] = deque()
+        self.roomless: deque[Operation] = deque()  # they wait until what was sent has left
         self._windowless: deque[Operation] = deque()  # their users wait until one more request may be open
         self._receiving: Operation | None = None  # whose body arrives
         self._gathering: tuple[ResponseReceived, bytearray] | None = None
@@ -116,7 +116,7 @@ class Operations:
     @property
     def room_wanted(self) -> bool:
         """An operation, or a request, waits until what was sent has left."""
-        return bool(self._roomless) or (bool(self.inbox) and self._crammed)
+        return bool(self.roomless) or (bool(self.inbox) and self._crammed)
 
     @property
     def starved(self) -> bool:
@@ -152,7 +152,7 @@ class Operations:
         """The association is over. The operations that wait, and so have to be advanced once more to be closed."""
         self.over = True
         self.inbox.clear()
-        self._roomless.clear()
+        self.roomless.clear()
         self._windowless.clear()
         for operation in (operations := list(self.running.values())):
             operation.context.peer_gone = True
@@ -176,7 +176,7 @@ class Operations:
 
     def can_go_on(self, *, room: bool) -> bool:
         """Whether `next` may find something, as far as can be told without working off the inbox."""
-        if self._roomless and room:
+        if self.roomless and room:
             return True
         if not self.inbox:
             return False
@@ -192,14 +192,14 @@ class Operations:
         """
         if room:
             self._unsent = 0
-            if self._roomless:
+            if self.roomless:
                 with self._guard:
-                    operation = self._roomless.popleft()
+                    operation = self.roomless.popleft()
                     operation.waits = NOTHING
                     return operation
-        inbox = self.inbox
+        inbox, share = self.inbox, self._share
         ready: Operation | None
-        while inbox and self.write is None and not self.starved:
+        while inbox and self.write is None and not (share is not None and share.waits):
             first = inbox[0]
             kind = type(first)
             if kind is Fragment:
@@ -207,7 +207,7 @@ class Operations:
                     return None
                 ready = self._fragments()
             elif kind is RequestReceived:
-                if len(self.running) >= self._capacity or self._crammed:
+                if (self.running and len(self.running) >= self._capacity) or self._crammed:
                     return None
                 inbox.popleft()
                 ready = self._begin(first)  # type: ignore[arg-type]
@@ -333,7 +333,7 @@ class Operations:
                     self._ask(waiting)
                 except LocalProtocolError as error:  # as above, or it cannot be encoded: its provider is to know
                     waiting.user, waiting.failure = None, error
-                    self._roomless.append(waiting)
+                    self.roomless.append(waiting)
             if operation is None or operation.waits != ANSWER:
                 return None
             operation.waits = NOTHING
@@ -456,7 +456,7 @@ class Operations:
             if (self._put_off is not None and self._put_off()) or self._flush():
                 return True
             operation.waits = ROOM
-            self._roomless.append(operation)
+            self.roomless.append(operation)
             return False
 
     def _failed(self, operation: Operation, error: Exception) -> None:

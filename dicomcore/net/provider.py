@@ -52,7 +52,6 @@ class ServedConnection(Connection):
         "_starved_since",
         "_submit",
         "_waited",
-        "_waiting_since",
         "_write_watched",
         "deadline",
         "established",
@@ -63,6 +62,7 @@ class ServedConnection(Connection):
         "performers",
         "timer",
         "timer_at",
+        "waiting_since",
     )
 
     def __init__(
@@ -97,7 +97,7 @@ class ServedConnection(Connection):
         self.parting = False  # our last word is out; the peer has a moment to close
         self._release_due = False
         self._write_watched = False  # the selector sends what is queued
-        self._waiting_since: float | None = None  # for the rest of a message, in the selector
+        self.waiting_since: float | None = None  # for the rest of a message, in the selector
         self._starved_since: float | None = None  # a body waits for memory
         self._waited = 0.0  # for the rest of this message
         self._message = -1  # which one: how many had begun
@@ -136,12 +136,8 @@ class ServedConnection(Connection):
         """There is something to do for a worker."""
         if self.over is not None:
             return bool(self.orphans)
-        return self._waiting and self.operations.can_go_on(room=self.outbox.empty)
-
-    @property
-    def _waiting(self) -> bool:
-        """Something has arrived, or waits for room; asked often, and mostly in vain."""
-        return bool(self.inbox) or self.operations.room_wanted
+        operations = self.operations  # asked often, and mostly in vain
+        return bool(self.inbox or operations.roomless) and operations.can_go_on(room=self.outbox.empty)
 
     @property
     def busy(self) -> bool:
@@ -211,34 +207,34 @@ class ServedConnection(Connection):
 
     def plan_deadline(self, now: float) -> None:
         """When the peer has been silent for too long: mid-message sooner than between messages."""
-        limits = self.limits
-        self._waiting_since = None
+        limits, core, operations = self.limits, self.core, self.operations
+        self.waiting_since = None
         if self.parting:
             self.deadline = min(self.deadline, now + PARTING)
-        elif self.core.deadline is not None:
-            self.core.tick(now)  # starts a timer that is new
-            self.deadline = self.core.deadline
-        elif self.operations.starved:  # not the peer's fault: its timers stand still
+        elif core.deadline is not None:
+            core.tick(now)  # starts a timer that is new
+            self.deadline = core.deadline
+        elif operations.idle and not (core.receiving or operations.asking) and self.outbox.empty:
+            self.deadline = now + limits.idle_timeout
+        elif operations.starved:  # not the peer's fault: its timers stand still
             if self._starved_since is None:
                 self._starved_since = now
             self.deadline = self._starved_since + limits.budget_wait
             return
         elif self.midway:
-            self._waiting_since = now
+            self.waiting_since = now
             self.deadline = now + max(0.0, min(limits.network_timeout, self._time_left()))
-        elif self.operations.asking and self.outbox.empty:
+        elif operations.asking and self.outbox.empty:
             self.deadline = now + limits.dimse_timeout
-        elif not self.outbox.empty or self.busy:
-            self.deadline = now + limits.network_timeout
         else:
-            self.deadline = now + limits.idle_timeout
+            self.deadline = now + limits.network_timeout
         self._starved_since = None
 
     def waited(self, now: float) -> None:
         """The selector's wait for the peer is over."""
-        if self._waiting_since is not None:
-            self._time_left(now - self._waiting_since)
-            self._waiting_since = None
+        if self.waiting_since is not None:
+            self._time_left(now - self.waiting_since)
+            self.waiting_since = None
 
     def dawdles(self, seconds: float) -> bool:
         """So long we waited for the rest of a message: whether that is too long by now. Our own time does not count."""
@@ -260,6 +256,8 @@ class ServedConnection(Connection):
         self._write_watched = not (self._deaf or self.outbox.empty)
         if self.parting:
             self._poller.arm(self.fd, read=True, write=self._write_watched)
+        elif self._tls is None:
+            self._poller.arm(self.fd, read=self.wants_read, write=self._write_watched)
         elif self.pending:
             self._poller.report(self.fd)
         else:
@@ -270,7 +268,8 @@ class ServedConnection(Connection):
         """Whether nothing can go on, and the reading may be given up; what was held back until then is done."""
         if self.runnable:
             return False
-        self._release_if_done()
+        if self._release_due:
+            self._release_if_done()
         return True
 
     def _watch_writing(self) -> bool:
@@ -298,7 +297,7 @@ class ServedConnection(Connection):
         while True:
             while self.orphans:
                 self._run(self.orphans.pop())
-            if self.over is not None or not self._waiting:
+            if self.over is not None or not (self.inbox or operations.roomless):
                 break
             try:
                 operation = operations.next(room=self.outbox.empty)

@@ -243,7 +243,7 @@ class Server:
         self._connections[connection.fd] = connection
         core.tick(monotonic())
         core.connected()
-        if connection.securing:
+        if self._handshakes is not None and connection.securing:
             self._settle(connection)
         else:
             self._guarded(self._attend, connection)  # the request is often here already
@@ -295,11 +295,12 @@ class Server:
                 connection.drain()
                 self._settle(connection)
                 return
-            if connection.securing and self._handshakes is not None:
+            if self._handshakes is not None and connection.securing:
                 self._handshakes.go_on(connection)
                 return
             now = monotonic()
-            connection.waited(now)
+            if connection.waiting_since is not None:
+                connection.waited(now)
             connection.core.tick(now)
             connection.read()
             if connection.performers:
@@ -334,7 +335,7 @@ class Server:
         if connection.runnable:
             self._lend(connection)
             return
-        if connection.finished and not (connection.parting or connection.ended):
+        if not (connection.parting or connection.ended) and connection.finished:
             connection.part()
         if connection.ended:
             self._drop(connection)

@@ -170,6 +170,7 @@ class Outbox:
 
     def __init__(self, core: Association, facilities: Facilities) -> None:
         self._core = core
+        self._queue = core.queue  # looked at so often that a call would count
         self._gather = facilities.sendmsg
         self._views: list[bytes | memoryview] = []
         self._buffer: bytearray | None = None
@@ -179,7 +180,7 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Nothing waits here or in the core."""
-        return not (self._views or self._core.wants_write)
+        return not (self._views or self._queue)
 
     def release_memory(self) -> None:
         """Give the read buffer back; an idle association holds none."""
@@ -198,12 +199,12 @@ class Outbox:
 
     def flush(self, sock: Wire) -> bool:
         """True when all is written, False when the socket takes no more now. OSError when it is broken."""
-        core = self._core
+        queue = self._queue
         batch = FIRST_BATCH  # the peer is to have something to do while the next is read
         while True:
             views = self._views
             if not views:
-                if not core.wants_write:
+                if not queue:
                     return True
                 views = self._views = self._next(batch)
                 batch = BATCH
@@ -239,7 +240,7 @@ class Outbox:
         if self._pump is None:
             return self._load(core.segments(batch))
         views = cast("list[bytes | memoryview]", core.segments(batch, slices=False))
-        if views and not core.wants_write:
+        if views and not self._queue:
             return views
         stretch = core.stretch()
         if stretch is None or type(stretch.payload) is not FileSlice:

@@ -119,6 +119,7 @@ class Association:
         self._inbound = Inbound(max(64, min(SMALL, limits.handshake_length, limits.held_length)))
         self._inbound.longest_pdv = limits.received_pdv_length
         self._outbound = Outbound()
+        self.queue = self._outbound.queue  # for drivers that look at nothing but whether it is empty
         self._deaf = False
         self._responds = False  # a release response that waits for its turn in a collision
         self._timer = ""  # the attribute of `limits` that says how long
@@ -316,7 +317,7 @@ class Association:
 
     def _fire(self, event: Evt, argument: Any = None) -> None:
         """The one place where the state changes: look up the cell, run its action, perform the effects."""
-        action = self._check(event)
+        action = GRID[event][self._state] or self._check(event)
         effects, state = ACTIONS[action](self, argument)
         if state is not self._state:
             self._state = state

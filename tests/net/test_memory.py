@@ -22,6 +22,7 @@ from tests.services.driver import CT, IMPLICIT, file_bytes, plan
 
 CONTEXTS = [(VERIFICATION, (IMPLICIT,))]
 COUNT = 70_000
+USERS = 56
 ECHO = command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)
 
 
@@ -197,12 +198,13 @@ def test_a_server_that_is_killed(network: Network, server: MemoryServer, power: 
 
 
 def test_message_ids_go_round_past_one_that_is_in_flight(network: Network) -> None:
-    """70,000 echoes on one association (PS3.7 9.1.1.1: an id is not used again while its operation is under way)."""
+    """70,000 echoes on one association, 56 at a time (PS3.7 9.1.1.1: an id is not used again while its operation is
+    under way)."""
     network.latency = (1000.0, 1000.0)
     slow = Scripted(Call(lambda: None))
     slow.supported = {CT: (IMPLICIT,)}
-    server = network.serve([VerificationSCP(), slow], window=2)
-    association = network.associate(server, contexts=[*CONTEXTS, (CT, (IMPLICIT,))], window=2)
+    server = network.serve([VerificationSCP(), slow], window=USERS + 1)
+    association = network.associate(server, contexts=[*CONTEXTS, (CT, (IMPLICIT,))], window=USERS + 1)
     exchange = association.link.exchange
 
     def wait_long() -> Generator[Any, Any, None]:
@@ -210,15 +212,19 @@ def test_message_ids_go_round_past_one_that_is_in_flight(network: Network) -> No
 
     def echoes() -> Generator[Any, Any, int]:
         count = 0
-        for _ in range(COUNT):
+        for _ in range(COUNT // USERS):
             answer = yield Invoke(1, ECHO)
             used.append(answer.command.MessageIDBeingRespondedTo)
             count += answer.status == 0
         return count
 
     used: list[int] = []
+    counts: list[int] = []
     association.start(wait_long(), lambda value, failure: None)
-    assert association.perform(echoes()) == COUNT
+    for _ in range(USERS - 1):
+        association.start(echoes(), lambda value, failure: counts.append(value))
+    counts.append(association.perform(echoes()))
+    assert counts == [COUNT // USERS] * USERS
     assert [*exchange.invoked] == [1]
     assert used == [*range(2, 0x10000), *range(2, COUNT - 0xFFFE + 2)]
     association.abort()

@@ -22,14 +22,10 @@ class Core:
     """Stands in for an association: hands out prepared batches."""
 
     def __init__(self, *batches: list[Any]) -> None:
-        self._batches = deque(batches)
-
-    @property
-    def wants_write(self) -> bool:
-        return bool(self._batches)
+        self.queue = deque(batches)
 
     def segments(self, max_bytes: int, *, slices: bool = True) -> list[Any]:
-        return self._batches.popleft() if slices else []
+        return self.queue.popleft() if slices else []
 
     def stretch(self) -> None:
         return None  # nothing that could be framed elsewhere
