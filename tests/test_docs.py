@@ -19,11 +19,12 @@ import pytest
 
 import dicomcore
 from dicomcore import AE, Dataset, Limits, Quirks, StorageSCP, events
+from dicomcore.data import files
 from dicomcore.services import Stored
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no source tree: testing the wheel")
-ALONE = ["dose.md", "limits.md", "pixels.md", "pydicom.md"]  # what they show needs nothing but the study
+ALONE = ["data.md", "dose.md", "limits.md", "pixels.md", "pydicom.md"]  # what they show needs nothing but the study
 PAGES = sorted(path.name for path in DOCS.glob("*.md")) if DOCS.is_dir() else []
 
 
@@ -162,3 +163,9 @@ def test_the_table_of_pixel_functions_is_that_of_the_code() -> None:
             ours = list(signature.parameters)
             assert told == ours[: len(told)], name
             assert ours[len(told) :] in ([], ["limits"]), name
+
+
+def test_the_table_of_save_as_is_that_of_the_code() -> None:
+    told = [name for row in rows("data.md", "## Writing") for name in names(row[0])]
+    options = inspect.signature(files.save_as).parameters.values()
+    assert sorted(told) == sorted(one.name for one in options if one.kind is one.KEYWORD_ONLY)
