@@ -94,6 +94,14 @@ class _Pixels(EncodedFrames):
             self._model = self._inspected()
         return self._model
 
+    @property
+    def known(self) -> ImageModel:
+        """`model`, or what the attributes say where the code stream cannot be asked."""
+        try:
+            return self.model
+        except DicomError:
+            return self.header
+
     def _inspected(self) -> ImageModel:
         try:
             codec = self.decoder()
@@ -312,7 +320,10 @@ class FrameSource(Sequence[Array]):
     def complete(self) -> int:
         """How many of these are there; the others are missing in the object. All, of a video."""
         pixels = self._pixels
-        return len(self) if pixels.is_video else sum(number < pixels.complete for number in self._indices)
+        if pixels.is_video:
+            return len(self)
+        up = self._indices if self._indices.step > 0 else self._indices[::-1]
+        return len(range(up.start, min(up.stop, pixels.complete), up.step))  # billions may be said to be there
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -429,8 +440,9 @@ class FrameSource(Sequence[Array]):
         return made
 
     def __repr__(self) -> str:
-        shape = " x ".join(map(str, (len(self), *self.model.frame_shape)))
-        return f"<FrameSource of {shape} {self.model.dtype.name}, {self._pixels.syntax}>"
+        model = self._pixels.known
+        shape = " x ".join(map(str, (len(self), *model.frame_shape)))
+        return f"<FrameSource of {shape} {model.dtype.name}, {self._pixels.syntax}>"
 
 
 def _check_out(out: Array, shape: tuple[int, ...], model: ImageModel) -> None:

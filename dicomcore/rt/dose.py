@@ -260,8 +260,9 @@ def _first_stored(edges: NDArray[np.float64], scaling: float) -> NDArray[np.int6
     """The first stored number at or above each of the ``edges``; of the last, the first above it."""
     wanted = edges.copy()
     wanted[-1] = np.nextafter(wanted[-1], math.inf)
-    first = np.clip(np.ceil(wanted / scaling), -(2.0**40), 2.0**40)
-    for _ in range(2):  # the quotient is rounded
-        first -= (first - 1.0) * scaling >= wanted
-        first += first * scaling < wanted
+    with np.errstate(over="ignore"):  # edges that no number reaches are infinitely far
+        first = np.clip(np.ceil(wanted / scaling), -(2.0**40), 2.0**40)
+        for _ in range(2):  # the quotient is rounded
+            first -= (first - 1.0) * scaling >= wanted
+            first += first * scaling < wanted
     return first.astype(np.int64)

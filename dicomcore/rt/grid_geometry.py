@@ -105,7 +105,7 @@ class GridGeometry:
     def from_dataset(cls, ds: Dataset) -> GridGeometry:
         """The geometry of an RT Dose, single- or multi-frame."""
         origin = _vector(ds, "ImagePositionPatient", 3)
-        cosines = _vector(ds, "ImageOrientationPatient", 6)
+        cosines = np.clip(_vector(ds, "ImageOrientationPatient", 6), -2.0, 2.0)  # no square is infinite
         spacing = _vector(ds, "PixelSpacing", 2)
         along_row, along_column = cosines[:3], cosines[3:]
         lengths = np.array([np.linalg.norm(along_row), np.linalg.norm(along_column)])

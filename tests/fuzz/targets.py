@@ -24,6 +24,7 @@ from dicomcore.pixels.image_model import ImageModel
 from dicomcore.vocab.vr import VRS
 from tests.anomaly.test_mutations import HOSTILE, LIMITS, SYNTAXES, attempt, exercise, made_files, mutate, saved, walk
 from tests.data.faults import FAULTS
+from tests.fuzz.pixel_targets import PIXEL_TARGETS
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 TERMS = [
@@ -228,5 +229,6 @@ def encapsulated_object() -> bytes:
 
 
 TARGETS: dict[str, Callable[[int], None]] = {
-    one.__name__: one for one in (reader, writer, charset, json, xml, dicomdir, rle, pixels)
+    **{one.__name__: one for one in (reader, writer, charset, json, xml, dicomdir, rle, pixels)},
+    **PIXEL_TARGETS,
 }

@@ -17,6 +17,9 @@ COUNTS = {
     "dicomdir": 60,
     "rle": 300,
     "pixels": 150,
+    "code_streams": 600,
+    "image": 300,
+    "dose": 150,
 }
 
 

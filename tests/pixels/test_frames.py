@@ -573,3 +573,11 @@ def test_absurd_objects_give_frames_or_errors(
     for i in range(min(len(source), 8)):
         with suppress(PixelError):
             assert source[i].shape == source.model.frame_shape
+
+
+def test_frames_that_are_there_are_counted_without_looking_at_billions() -> None:
+    source = frames(encapsulated([[b"abcdef"]] * 4, NumberOfFrames=2**31 - 1, table="none"), codecs=TABLE)
+    assert len(source) == 2**31 - 1
+    parts = (source, source[::-1], source[1::2], source[:3], source[3::-2], source[7:4:-1], source[5:2])
+    assert [part.complete for part in parts] == [4, 4, 2, 3, 2, 0, 0]
+    assert repr(source).startswith("<FrameSource of 2147483647 x 2 x 3 uint8")

@@ -93,6 +93,7 @@ def test_put_into_a_data_set(frames: int) -> None:
     ({"ImagePositionPatient": None}, "ImagePositionPatient"),
     ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "perpendicular"),
     ({"ImageOrientationPatient": [2, 0, 0, 0, 1, 0]}, "perpendicular"),
+    ({"ImageOrientationPatient": [1e300, 0, 0, 0, 1e300, 0]}, "perpendicular"),
     ({"PixelSpacing": [2.0, 0.0]}, "Pixel Spacing"),
     ({"PixelSpacing": None}, "PixelSpacing has 0"),
     ({"GridFrameOffsetVector": [7.0, 12.0]}, "begin at 7"),
