@@ -21,6 +21,7 @@ from dicomcore import (
     DicomError,
     Element,
     FileSet,
+    FrameSource,
     Issue,
     Limits,
     Policy,
@@ -29,6 +30,8 @@ from dicomcore import (
     dcmread,
     dcmwrite,
     diff,
+    frames,
+    pixels,
     walk,
 )
 from dicomcore.net.association import Association, StoreResult
@@ -121,6 +124,17 @@ def shown(dataset: Dataset, stored: Stored) -> int | None:
 
 def services() -> list[StorageSCP]:
     return [StorageSCP("folder", on_stored=lambda stored: None), StorageSCP(handler=shown)]
+
+
+def pictures(ds: Dataset) -> Iterator[NDArray[np.uint8]]:
+    source = frames(ds)
+    assert_type(source, FrameSource)
+    assert_type(source.picture(0, window=(40, 400)), pixels.Picture)
+    assert_type(source.sheet(2, 3), pixels.Picture)
+    assert_type(pixels.overlays(ds), list[pixels.Overlay])
+    assert_type(pixels.windows(ds), list[pixels.Window])
+    assert_type(pixels.modality(ds, source[0]), NDArray[Any])
+    yield source.picture(0, window="full").array
 
 
 def errors(error: DicomError) -> tuple[int | None, str | None, str | None]:
