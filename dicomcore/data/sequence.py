@@ -47,6 +47,10 @@ class Sequence(Items, MutableSequence[Any]):
         self._items.insert(index, _checked(value))
         self._reshaped = True
 
+    def sort(self, *, key: Callable[[Any], Any], reverse: bool = False) -> None:
+        """Put the items in order by what ``key`` answers for each."""
+        self[:] = sorted(self, key=key, reverse=reverse)
+
     def as_arrays(self, key: Any) -> Any:
         """The numbers of one element of every item, None where an item lacks it: a list of arrays of shape (VM,).
 

@@ -84,6 +84,20 @@ def test_sequences_are_lists_of_datasets() -> None:
         beams.append({})
 
 
+def test_sequences_are_put_in_another_order() -> None:
+    ds = again(Dataset({"ReferencedImageSequence": [Dataset({"Rows": number}) for number in (3, 1, 2)]}))
+    images = ds.ReferencedImageSequence
+    first = images[1]
+    images.sort(key=lambda item: item.Rows)
+    assert images[0] is first
+    images.append(images.pop(0))
+    images[0].Rows = 9
+    images += [Dataset({"Rows": 7})]
+    images.reverse()
+    del images[1]
+    assert [item.Rows for item in again(ds).ReferencedImageSequence] == [7, 3, 9]
+
+
 def test_assigning_makes_the_types_that_reading_gives() -> None:
     ds = Dataset()
     ds.PatientName = "A^B"
