@@ -225,6 +225,20 @@ def test_what_loses_makes_a_derived_instance(
     np.testing.assert_array_equal(stored(native), rgb)
 
 
+@pytest.mark.parametrize(
+    ("number", "options"), [(81, {"near": 1}), (91, {"error": 2}), (203, {"step": 4}), (112, {"distance": 1})]
+)
+@pytest.mark.parametrize("bits", [5, 12])
+def test_values_that_a_loss_makes_larger_than_bits_stored_do_not_wrap(
+    number: int, options: dict[str, Any], bits: int
+) -> None:
+    checks = np.kron(np.indices((6, 8)).sum(0) % 2, np.ones((8, 8), int)) * ((1 << bits) - 1)
+    array = checks.astype("<u2")[None]
+    made = transcode(image_of(array, bits), f"{J}.{number}", **options)
+    assert np.abs(stored(made).astype(int) - array).max() < (1 << bits) // 2
+    assert made.HighBit == made.BitsStored - 1
+
+
 def test_each_lossy_step_is_told() -> None:
     ds = image_of(hills(samples=3))
     once = transcode(ds, BASELINE)

@@ -17,7 +17,16 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.code_stream import StreamHeader, agreed, check_end, check_frame, read_jpeg
 from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import check_options
-from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number, stored_bits
+from dicomcore.pixels.codecs.shared import (
+    COLOUR,
+    GREY,
+    MODULE,
+    check_holds,
+    decode_into,
+    number,
+    precision,
+    stored_bits,
+)
 from dicomcore.pixels.image_model import ImageModel
 from dicomcore.pixels.stream_cost import check_jpeg
 
@@ -126,7 +135,7 @@ def _encode_lossless(frame: Array, source: ImageModel, target: ImageModel, optio
         stored_bits(frame, target),
         lossless=True,
         predictor=options.get("predictor", 1),
-        bitspersample=max(target.bits_stored, 9 if target.bits_allocated > 8 else 2),  # more than fit a byte, for two
+        bitspersample=max(precision(target), 2),
     )
     return bytes(made)
 

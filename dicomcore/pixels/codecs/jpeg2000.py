@@ -18,7 +18,7 @@ import numpy as np
 from dicomcore.pixels.code_stream import agreed, check_end, check_frame, read_jpeg2000
 from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import check_options
-from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number
+from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number, precision
 from dicomcore.pixels.image_model import ImageModel
 from dicomcore.pixels.stream_cost import check_jpeg2000
 
@@ -91,8 +91,9 @@ def _target(name: str, deepest: int, quality: str) -> Callable[[ImageModel, Mapp
         photometric = "YBR_FULL" if model.subsampled else model.photometric
         if photometric == "RGB":
             photometric = "YBR_ICT" if lossy else "YBR_RCT"
-        # A high-throughput stream has whole bytes a sample, which values may fill where something is lost.
-        stored = model.bits_allocated if lossy and deepest > DEEPEST else model.bits_stored
+        # Where something is lost, values may fill what the stream has room for; a high-throughput one has whole bytes.
+        room = model.bits_allocated if deepest > DEEPEST else precision(model)
+        stored = room if lossy else model.bits_stored
         return model.but(planar=False, photometric=photometric, bits_stored=stored, high_bit=stored - 1)
 
     return target
@@ -108,7 +109,7 @@ def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mappi
         planar=False,
         reversible=not lossy,
         mct=target.photometric in TRANSFORMED,
-        bitspersample=target.bits_stored,
+        bitspersample=precision(target),
         numthreads=1,
     )
     return bytes(made)

@@ -18,7 +18,7 @@ from dicomcore.pixels.code_stream import agreed, check_frame
 from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs import jpeg
 from dicomcore.pixels.codecs.native import check_options
-from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, number, stored_bits
+from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, number, precision, stored_bits
 from dicomcore.pixels.image_model import ImageModel
 from dicomcore.pixels.jpegxl_header import read_jpegxl
 
@@ -74,14 +74,11 @@ def _target(name: str, lossy: bool) -> Callable[[ImageModel, Mapping[str, Any]],
             photometric = "XYB"
         else:
             photometric = "YBR_FULL" if model.subsampled else model.photometric
-        return model.but(planar=False, photometric=photometric)
+        # Where something is lost, values may fill what the stream has room for.
+        stored = precision(model) if changed else model.bits_stored
+        return model.but(planar=False, photometric=photometric, bits_stored=stored, high_bit=stored - 1)
 
     return target
-
-
-def _precision(target: ImageModel) -> int:
-    """Bits of a sample: the library takes samples of two bytes for more than 8 only."""
-    return max(target.bits_stored, 9 if target.bits_allocated > 8 else 1)
 
 
 def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
@@ -92,7 +89,7 @@ def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mappi
         lossless=True,
         # At 1, libjxl 0.11 writes samples of more than 14 bits beyond its buffers.
         effort=max(options.get("effort", 7), 1 if target.bits_stored <= 8 else 2),
-        bitspersample=_precision(target),
+        bitspersample=precision(target),
         numthreads=1,
     )
     return bytes(made)
@@ -107,7 +104,7 @@ def _encode_lossy(frame: Array, source: ImageModel, target: ImageModel, options:
         np.ascontiguousarray(frame),
         distance=float(options.get("distance", 1)),
         effort=options.get("effort", 7),
-        bitspersample=_precision(target),
+        bitspersample=precision(target),
         numthreads=1,
     )
     return bytes(made)

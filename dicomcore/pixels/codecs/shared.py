@@ -11,7 +11,7 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.codec import Array
 from dicomcore.pixels.image_model import ImageModel
 
-__all__ = ["COLOUR", "GREY", "MODULE", "check_holds", "decode_into", "number", "stored_bits"]
+__all__ = ["COLOUR", "GREY", "MODULE", "check_holds", "decode_into", "number", "precision", "stored_bits"]
 
 MODULE = "imagecodecs"
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
@@ -48,6 +48,11 @@ def number(name: str, options: Mapping[str, Any], option: str, default: float, l
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise PixelError(f"{name}: {option} is {value!r}, not a number from {low:g} to {high:g}")
     return value
+
+
+def precision(model: ImageModel) -> int:
+    """Bits a sample that a code stream is told to have: no fewer than need the words that the samples come in."""
+    return max(model.bits_stored, model.bits_allocated // 2 + 1 if model.bits_allocated > 8 else 1)
 
 
 def stored_bits(frame: Array, model: ImageModel) -> Array:
