@@ -20,7 +20,8 @@ OffsetTable = Literal["basic", "extended", "none"]
 
 ITEM = b"\xfe\xff\x00\xe0"
 END = b"\xfe\xff\xdd\xe0\0\0\0\0"
-LONGEST = 0xFFFFFFFE
+LONGEST = 0xFFFFFFFE  # bytes of a value or an item (PS3.5 7.1.1)
+FARTHEST = 0xFFFFFFFF  # offset that a Basic Offset Table can tell
 CLAUSE = "PS3.5 A.4"
 
 
@@ -36,7 +37,7 @@ def value_start(lengths: Sequence[int], table: OffsetTable | None = None) -> tup
     Without ``table`` that is the basic one, or the extended one where offsets need more than its 32 bits.
     """
     offsets = _offsets(lengths)
-    fits = not len(offsets) or int(offsets[-1]) <= 0xFFFFFFFF
+    fits = not len(offsets) or int(offsets[-1]) <= FARTHEST
     made = table or ("basic" if fits else "extended")
     if made == "basic" and not fits:
         raise PixelError("offsets of these frames need an Extended Offset Table", clause=CLAUSE)

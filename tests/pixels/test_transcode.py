@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from dicomcore import CODECS, Codec, Dataset, Policy, dcmread, diff, frames, transcode, transcode_file
 from dicomcore.errors import EncodingError, PixelError
 from dicomcore.limits import Limits
+from dicomcore.pixels import encapsulation
 from dicomcore.pixels import transcode as module
 from dicomcore.pixels.codec import Array
 from dicomcore.pixels.encapsulation import OffsetTable
@@ -325,6 +326,22 @@ def test_offset_tables_change_without_decoding() -> None:
     assert [bytes(frames(made, codecs=TABLE).encoded(i)) for i in (0, 1)] == [b"one!", b"two!"]
     assert frames(made, codecs=TABLE).table is not None
     assert transcode(ds, PRIVATE).PixelData == ds.PixelData
+
+
+def test_offsets_that_need_it_get_an_extended_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    array = hills(3)
+    image_of(array).save_as(tmp_path / "x.dcm")
+    monkeypatch.setattr(encapsulation, "FARTHEST", 1000)
+    transcode_file(tmp_path / "x.dcm", tmp_path / "y.dcm", RLE)
+    ds = dcmread(tmp_path / "y.dcm")
+    offsets = np.frombuffer(ds.ExtendedOffsetTable, "<u8")
+    assert offsets[0] == 0
+    assert offsets[2] > 1000
+    np.testing.assert_array_equal(stored(ds), array)
+    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "y.dcm").pixel_array, array)
+    with pytest.raises(PixelError, match="need an Extended Offset Table"):
+        transcode_file(tmp_path / "x.dcm", tmp_path / "z.dcm", RLE, offset_table="basic")
+    assert not (tmp_path / "z.dcm").exists()
 
 
 @pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
