@@ -232,8 +232,10 @@ class Connection:
 
     def _digest(self) -> None:
         """Hand the core's events on: bodies to the exchange, everything else to `upper`."""
+        if not (events := self.core.events()):
+            return
         receive = self.exchange.receive
-        for event in self.core.events():
+        for event in events:
             if type(event) is not Body:
                 self.upper(event)
             elif self.over is None:

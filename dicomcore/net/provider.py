@@ -159,7 +159,7 @@ class ServedConnection(Connection):
 
     def flush(self) -> bool:
         with self.lock:
-            return super().flush()
+            return Connection.flush(self)  # without the object that super() makes: this is called for every message
 
     def end(self, reason: DicomError) -> None:
         with self.lock:

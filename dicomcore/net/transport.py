@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from time import monotonic
 from typing import Any, cast
 
@@ -129,6 +129,18 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     raise no_connection(where, timeout, failure) from failure
 
 
+class _Listener(socket.socket):
+    """Knows its family and type: `accept` asks for both each time, and the system's numbers become enums each time."""
+
+    @cached_property
+    def family(self) -> socket.AddressFamily:
+        return super().family
+
+    @cached_property
+    def type(self) -> socket.SocketKind:
+        return super().type
+
+
 def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
     """Listening sockets, non-blocking, one for each address of `host`; "" listens on every interface, IPv4 and IPv6."""
     if not isinstance(port, int) or not 0 <= port <= 0xFFFF:
@@ -143,7 +155,7 @@ def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
     try:
         for family, address in addresses:
             try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
+                sock = _Listener(family, socket.SOCK_STREAM)
             except OSError:
                 if sockets or len(addresses) == 1:
                     continue  # a machine without IPv6
@@ -158,8 +170,8 @@ def listen(host: str, port: int, backlog: int = 1024) -> list[socket.socket]:
             sock.listen(backlog)
             sock.setblocking(False)
     except BaseException as error:
-        for sock in sockets:
-            sock.close()
+        for opened in sockets:
+            opened.close()
         error.add_note(f"listening on {join_address(host or '*', port)}")
         raise
     return sockets

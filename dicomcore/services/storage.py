@@ -278,14 +278,14 @@ class StorageSCP:
         self.prompt = on_stored is None and isinstance(store, FolderStore) and store.durability == "process"
 
     def handle(self, request: Request, context: ServiceContext, /) -> Provider:
-        asked = request.command
+        asked = request.command.elements  # both UIDs are mandatory
         agreed = request.context
-        if asked.AffectedSOPClassUID != agreed.abstract_syntax:
+        if asked["AffectedSOPClassUID"] != agreed.abstract_syntax:
             yield Response(SOP_CLASS_NOT_SUPPORTED, elements={"ErrorComment": "not the SOP Class of the context"})
             return
         instance = NewInstance(
             agreed.abstract_syntax,
-            asked.AffectedSOPInstanceUID,
+            asked["AffectedSOPInstanceUID"],
             agreed.transfer_syntax,
             request.calling_ae,
             request.called_ae,
@@ -312,6 +312,9 @@ class StorageSCP:
                 intake.discard()
         if refusal is not None:
             yield refusal
+            return
+        if self._handler is None and self._on_stored is None:
+            yield Response(0x0000)
             return
         status = None
         path = getattr(sink, "path", None)

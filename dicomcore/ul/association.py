@@ -56,6 +56,7 @@ __all__ = ["Association"]
 
 _ENDS: Final = frozenset({"AA-1", "AA-7", "AA-8"})  # the answer is an abort, whatever the PDU contains
 _ARTIM: Final = "artim"
+_BARE: Final = frozenset({Evt.Evt12, Evt.Evt13})  # PDUs that say nothing beyond their type (PS3.8 9.3.6, 9.3.7)
 
 _ENDINGS: Final[Mapping[str, str]] = MappingProxyType(
     {  # what an action makes of the association, for who observes it
@@ -79,6 +80,9 @@ _LOCAL_TIMERS: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
         State.Sta11: ("network_timeout", "no answer to A-RELEASE-RQ"),
     }
 )
+
+
+_TIMERS: Final = tuple(_LOCAL_TIMERS.get(state, ("", ""))[0] for state in (None, *State))  # by the number of a state
 
 
 class Association:
@@ -321,7 +325,7 @@ class Association:
         effects, state = ACTIONS[action](self, argument)
         if state is not self._state:
             self._state = state
-            self._timer = _LOCAL_TIMERS[state][0] if state in _LOCAL_TIMERS else ""
+            self._timer = _TIMERS[state]
             self._deadline = None
         for effect in effects:
             if type(effect) is Indicate:
@@ -414,7 +418,7 @@ class Association:
             raise fault(f"PDU type {kind:02X}H", UNRECOGNIZED, "PS3.8 9.3.1", inbound.offset + inbound.start)
         if length is None:
             return False
-        action = self._check(event)
+        action = GRID[event][self._state] or self._check(event)
         if action in _ENDS:
             what = f"PDU type {kind:02X}H in {self._state.name}"
             self._fire(event, fault(what, UNEXPECTED, "PS3.8 table 9-10", inbound.offset + inbound.start))
@@ -432,6 +436,9 @@ class Association:
         if known is not None:
             self.asked, self.proposal = known
             self._fire(event, known)
+            return True
+        if event in _BARE:
+            self._fire(event)
             return True
         try:
             pdu = mend(decode(kind, body, self.limits), self.quirks)
