@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EEXIST
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,6 +48,15 @@ __all__ = ["Transcoded", "transcode", "transcode_file", "transcode_losslessly"]
 PIXEL_DATA = 0x7FE00010
 # Where YBR_FULL was made by the coding: to anything else, such frames go as RGB.
 DCT = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 111))
+# Options under which syntaxes that may lose do not.
+FAITHFUL: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "1.2.840.10008.1.2.4.81": {"near": 0},
+        "1.2.840.10008.1.2.4.91": {"reversible": True},
+        "1.2.840.10008.1.2.4.112": {"distance": 0},
+        "1.2.840.10008.1.2.4.203": {"reversible": True},
+    }
+)
 _BATCH = 32 << 20  # bytes of pixels that are encoded before they are written, and at least one frame a worker
 
 Colour = Literal["rgb", "stored"]
@@ -96,14 +106,15 @@ def transcode(
 
 
 def transcode_losslessly(ds: Dataset, transfer_syntax_uid: str) -> Dataset:
-    """`transcode` to native syntaxes and those that never lose: what is done when a peer did not accept that of ``ds``.
+    """`transcode` without loss: what is done by itself when a peer did not accept the syntax of ``ds``.
 
-    PixelError for any other, whose loss somebody has to want.
+    PixelError for syntaxes that always lose: that has to be wanted.
     """
     syntax = transfer_syntax(transfer_syntax_uid)
-    if syntax.pixel_loss not in ("none", "lossless"):
-        raise PixelError(f"{syntax} may lose something", clause="PS3.5 8.2", hint="transcode with the options you want")
-    return transcode(ds, transfer_syntax_uid)
+    options = FAITHFUL.get(syntax.uid, {})
+    if syntax.pixel_loss not in ("none", "lossless") and not options:
+        raise PixelError(f"{syntax} loses something", clause="PS3.5 8.2", hint="transcode with the options you want")
+    return transcode(ds, transfer_syntax_uid, **options)
 
 
 def transcode_file(

@@ -39,10 +39,7 @@ NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)
 LOSSLESS: dict[str, dict[str, Any]] = {
     **{uid: {} for uid in (*NATIVE, UNCOMPRESSED, DEFLATED_FRAME, RLE)},
     **{f"{J}.{number}": {} for number in (57, 70, 80, 90, 110, 201, 202)},
-    f"{J}.81": {"near": 0},
-    f"{J}.91": {"reversible": True},
-    f"{J}.203": {"reversible": True},
-    f"{J}.112": {"distance": 0},
+    **{uid: dict(options) for uid, options in module.FAITHFUL.items()},
 }
 
 
@@ -238,6 +235,17 @@ def test_values_that_a_loss_makes_larger_than_bits_stored_do_not_wrap(
     made = transcode(image_of(array, bits), f"{J}.{number}", **options)
     assert np.abs(stored(made).astype(int) - array).max() < (1 << bits) // 2
     assert made.HighBit == made.BitsStored - 1
+
+
+def test_nothing_is_lost_unless_it_is_wanted() -> None:
+    ds = image_of(hills(bits=12), 12)
+    for uid in LOSSLESS:
+        made = module.transcode_losslessly(ds, uid)
+        assert made.SOPInstanceUID == ds.SOPInstanceUID
+        np.testing.assert_array_equal(stored(made), hills(bits=12))
+    for number in (50, 51):
+        with pytest.raises(PixelError, match="loses something"):
+            module.transcode_losslessly(ds, f"{J}.{number}")
 
 
 def test_each_lossy_step_is_told() -> None:
