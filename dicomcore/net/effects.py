@@ -75,7 +75,7 @@ class Effects:
     def _outcome(self, effect: DriverEffect, channels: list[Any]) -> Any:
         if type(effect) is Call:
             outcome = effect.fn(*effect.args)
-            if iscoroutine(outcome):
+            if outcome is not None and iscoroutine(outcome):
                 outcome.close()
                 raise LocalProtocolError(f"{effect.fn!r} is a coroutine function", hint="these are for dicomcore.aio")
             return outcome

@@ -107,6 +107,8 @@ class _EpollPoller:
 
     def __init__(self, facilities: Facilities) -> None:
         self._epoll = select.epoll()
+        writing = select.EPOLLONESHOT | select.EPOLLOUT
+        self._masks = select.EPOLLONESHOT, select.EPOLLONESHOT | select.EPOLLIN, writing, writing | select.EPOLLIN
         self._bell = Bell(facilities)
         self._known: set[int] = set()
         self._armed: set[int] = set()
@@ -114,7 +116,7 @@ class _EpollPoller:
         self._epoll.register(self._bell.fileno(), select.EPOLLIN)
 
     def arm(self, fd: int, *, read: bool, write: bool) -> None:
-        mask = select.EPOLLONESHOT | (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
+        mask = self._masks[read + 2 * write]
         self._armed.add(fd)
         if fd in self._known:
             self._epoll.modify(fd, mask)

@@ -32,6 +32,8 @@ from .primitives import (
 
 __all__ = ["ACTIONS", "Agree", "Core", "Effect", "Indicate", "Send", "SendLast", "Signal"]
 
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
+
 
 class Signal(Enum):
     """Effects without an argument."""
@@ -116,7 +118,7 @@ def _ae_4(core: Core, answer: AssociateRJ) -> tuple[tuple[Effect, ...], State]:
 def _ae_6(core: Core, argument: tuple[AssociateRQ, Proposal] | AssociateRJ) -> tuple[tuple[Effect, ...], State]:
     if isinstance(argument, AssociateRJ):  # not acceptable to the service provider
         return (Signal.STOP_ARTIM, *_rejection(argument)), State.Sta13
-    return (Signal.STOP_ARTIM, Indicate(AssociationRequested(*argument))), State.Sta3
+    return (Signal.STOP_ARTIM, _new(Indicate, (AssociationRequested(*argument),))), State.Sta3
 
 
 def _rejection(answer: AssociateRJ) -> tuple[Effect, ...]:
@@ -125,7 +127,7 @@ def _rejection(answer: AssociateRJ) -> tuple[Effect, ...]:
 
 def _ae_7(core: Core, argument: tuple[bytes, Negotiated]) -> tuple[tuple[Effect, ...], State]:
     pdu, negotiated = argument
-    return (Send(pdu), Agree(negotiated)), State.Sta6
+    return (_new(Send, (pdu,)), _new(Agree, (negotiated,))), State.Sta6
 
 
 def _ae_8(core: Core, answer: AssociateRJ) -> tuple[tuple[Effect, ...], State]:
