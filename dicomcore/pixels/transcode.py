@@ -26,7 +26,7 @@ from dicomcore.data.element import Element
 from dicomcore.data.files import dcmread, save_as
 from dicomcore.data.located import locate
 from dicomcore.encoding.policy import Policy
-from dicomcore.errors import DicomError, Issue, PixelError
+from dicomcore.errors import DicomError, Issue, LimitExceeded, PixelError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.pixels.codec import CODECS, Array, Buffer, CodecRow, CodecTable
 from dicomcore.pixels.colour import YBR, convert
@@ -96,6 +96,13 @@ def transcode(
     work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, offset_table, options)
     if work is None:
         return _renamed(ds, transfer_syntax_uid)
+    if not work.syntax.encapsulated and work.target.stored_length > limits.inflated_length:
+        raise LimitExceeded(
+            f"{work.target.stored_length} bytes of native pixels, over the limit of {limits.inflated_length}",
+            path=work.target.path,
+            clause="PS3.3 C.7.6.3",
+            hint="transcode_file holds a few frames at a time; or raise Limits.inflated_length",
+        )
     pieces = list(work.encoded(workers, ds.is_big_endian))
     if not work.syntax.encapsulated:
         return work.described(b"".join(pieces), sum(map(len, pieces)), None)

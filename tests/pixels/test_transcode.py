@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomcore import CODECS, Codec, Dataset, Policy, dcmread, diff, frames, transcode, transcode_file
-from dicomcore.errors import EncodingError, PixelError
+from dicomcore.errors import EncodingError, LimitExceeded, PixelError
 from dicomcore.limits import Limits
 from dicomcore.pixels import encapsulation
 from dicomcore.pixels import transcode as module
@@ -506,6 +506,15 @@ def test_native_pixels_longer_than_an_element_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "LONGEST", 2 * 48 * 64 - 1)
     with pytest.raises(PixelError, match="6144 bytes of pixels are more"):
         transcode(ds, EXPLICIT)
+
+
+def test_memory_for_all_native_pixels_is_bounded(tmp_path: Path) -> None:
+    ds = transcode(image_of(hills(4)), RLE)
+    small = Limits(inflated_length=4 * 48 * 64 - 1)
+    with pytest.raises(LimitExceeded, match=r"12288 bytes of native pixels.*transcode_file"):
+        transcode(ds, EXPLICIT, limits=small)
+    ds.save_as(tmp_path / "x.dcm")
+    assert transcode_file(tmp_path / "x.dcm", tmp_path / "y.dcm", EXPLICIT, limits=small).frame_count == 4
 
 
 def test_whatever_a_codec_raises_names_the_frame() -> None:
