@@ -17,13 +17,15 @@ from dicomcore.errors import PixelError
 from dicomcore.pixels.code_stream import segment
 from dicomcore.pixels.codec import Buffer
 
-__all__ = ["check_jpeg", "check_jpeg2000"]
+__all__ = ["check_jpeg", "check_jpeg2000", "check_openjph"]
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _SCANS = 100  # ten are usual
 _PIECES = 1 << 16  # that are no matter; beyond, each has as many samples as the smallest code block, 4 x 4
 
+_ONCE = (0x51, 0x52, 0x5C)  # sizes, coding style, quantization
+_PLAIN = frozenset({*_ONCE, 0x50, 0x55, 0x57, 0x64})  # and capabilities, lengths, comments
 _DATA = b"\xff\x93"  # start of coded data
 _SIZE = Struct(">HIIIIIIIIH")
 _TILE_PART = Struct(">HIBB")
@@ -96,6 +98,39 @@ def check_jpeg2000(data: Buffer) -> None:
                 offset=start,
                 clause="PS3.5 8.2.4",
             )
+
+
+def check_openjph(data: Buffer) -> None:
+    """PixelError for headers of lossless HTJ2K that OpenJPH takes as they are, and then never ends, or crashes."""
+    view = memoryview(data)
+    start = 0 if bytes(view[4:8]) != b"jP  " else max(bytes(view[:4096]).find(b"\xff\x4f\xff\x51"), 0)
+    at, known = start + 2, dict[int, memoryview]()
+    while True:
+        marker, body, at = segment(view, at)
+        if marker == 0x90:
+            break
+        if marker not in _PLAIN or (marker in known and marker in _ONCE):
+            raise PixelError(f"marker {marker:02X} in the header of HTJ2K", offset=at, clause="PS3.5 8.2.14")
+        known[marker] = body
+    size, style, steps = (known.get(marker, memoryview(b"")) for marker in _ONCE)
+    fits = len(size) >= 39 and len(style) >= 10 and len(steps) >= 1
+    if fits:
+        _, right, bottom, left, top, *tile, count = _SIZE.unpack_from(size)
+        depth = bytes(size[36:39])
+        fits = (
+            tile[2] <= left < tile[2] + tile[0]
+            and tile[3] <= top < tile[3] + tile[1]
+            and bytes(size[36:]) == depth * count
+            and depth[1:] == b"\1\1"
+            and (style[5] <= 32 and style[6] <= 4 and style[7] <= 4 and style[8] == 0x40 and style[9] == 1)
+            and len(style) == 10 + (style[5] + 1 if style[0] & 1 else 0)
+            and steps[0] & 31 == 0
+            and len(steps) == 2 + 3 * style[5]
+            and right - left <= tile[0] * 0xFFFF
+            and bottom - top <= tile[1] * 0xFFFF
+        )
+    if not fits:
+        raise PixelError("the HTJ2K headers are damaged", offset=start, clause="PS3.5 8.2.14")
 
 
 def _styles(view: memoryview, at: int, count: int) -> Iterator[_Style]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from struct import pack
 from typing import Any
 
@@ -14,7 +15,8 @@ from dicomcore.pixels.codec import CODECS
 from dicomcore.pixels.codecs.jpeg2000 import JPEG2000, JPEG2000_LOSSLESS
 from dicomcore.pixels.image_model import ImageModel
 from dicomcore.pixels.jpegxl_header import read_jpegxl
-from dicomcore.pixels.stream_cost import check_jpeg, check_jpeg2000
+from dicomcore.pixels.stream_cost import check_jpeg, check_jpeg2000, check_openjph
+from tests.fuzz.pixel_targets import unraised, wounded
 
 imagecodecs = pytest.importorskip("imagecodecs")
 BLOCK_4, BLOCK_64 = 0, 4
@@ -139,3 +141,41 @@ def test_the_least_effort_stays_within_its_buffers() -> None:
     assert codec.decode is not None
     codec.decode(codec.encode(frame, model, model, {"effort": 1}), model, out, lambda message, clause: None)
     assert np.array_equal(out, frame)
+
+
+def deep() -> tuple[ImageModel, bytes]:
+    """HTJ2K of 30 bits, which OpenJPH decodes."""
+    model = ImageModel("PixelData", 1, 64, 64, 1, "MONOCHROME2", False, 32, 30, 29, "u")
+    codec = CODECS.row("1.2.840.10008.1.2.4.201").decoder()
+    assert codec.encode is not None
+    frame = np.random.default_rng(2).integers(0, 1 << 30, (64, 64)).astype(np.uint32)
+    return model, codec.encode(frame, model, model, {})
+
+
+@pytest.mark.parametrize(("at", "value"), [(39, 1), (39, 16), (27, 0), (43, 0), (44, 3), (68, 0), (64, 33), (67, 0)])
+def test_headers_that_openjph_would_not_survive(at: int, value: int) -> None:
+    model, data = deep()
+    check_openjph(data)
+    out = np.empty(model.frame_shape, model.dtype)
+    codec = CODECS.row("1.2.840.10008.1.2.4.201").decoder()
+    assert codec.decode is not None
+    with pytest.raises(PixelError, match="HTJ2K headers are damaged"):
+        codec.decode(data[:at] + bytes([value]) + data[at + 1 :], model, out, lambda message, clause: None)
+
+
+def test_what_openjph_does_not_tell_is_told() -> None:
+    """Its errors are lost on their way; pixels that it never wrote would be whatever the memory held."""
+    model, data = deep()
+    out = np.empty(model.frame_shape, model.dtype)
+    codec = CODECS.row("1.2.840.10008.1.2.4.201").decoder()
+    assert codec.decode is not None
+    told = 0
+    with unraised():
+        for seed in range(40):
+            try:
+                codec.decode(wounded(data, random.Random(seed)), model, out, lambda message, clause: None)
+            except PixelError:
+                told += 1
+            except (ValueError, RuntimeError):
+                pass
+    assert told

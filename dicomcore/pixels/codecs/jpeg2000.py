@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from dicomcore.errors import PixelError
 from dicomcore.pixels.code_stream import agreed, check_end, check_frame, read_jpeg2000
 from dicomcore.pixels.codec import Array, Buffer, Codec, Report
 from dicomcore.pixels.codecs.native import check_options
 from dicomcore.pixels.codecs.shared import COLOUR, GREY, MODULE, check_holds, decode_into, number, precision
 from dicomcore.pixels.image_model import ImageModel
-from dicomcore.pixels.stream_cost import check_jpeg2000
+from dicomcore.pixels.stream_cost import check_jpeg2000, check_openjph
 
 __all__ = ["HTJ2K", "HTJ2K_LOSSLESS", "HTJ2K_LOSSLESS_RPCL", "JPEG2000", "JPEG2000_LOSSLESS"]
 
@@ -49,7 +50,9 @@ def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
         # OpenJPEG decodes HTJ2K, too: half as fast as OpenJPH, but that lets values over the range wrap around, and
         # imagecodecs loses the errors it tells. Only it has more bits.
         if header.bits > DEEPEST:
-            return np.asarray(imagecodecs.htj2k_decode(data, planar=False, out=array))
+            return _decode_deep(
+                data, np.empty(out.shape, f"{'i' if header.is_signed else 'u'}4") if array is None else array
+            )
         return np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1, out=array))
 
     decode_into(out, header.bits, header.is_signed, decoded)
@@ -62,6 +65,20 @@ def _decode(data: Buffer, model: ImageModel, out: Array, report: Report) -> str:
             report(f"the code stream has no colour transform, the attributes say {model.photometric}", CLAUSE)
         return "RGB"
     return "YBR_FULL" if model.subsampled else model.photometric
+
+
+def _decode_deep(data: Buffer, out: Array) -> Array:
+    """By OpenJPH, line by line. Its errors are lost, so the last line tells whether it was reached."""
+    import imagecodecs
+
+    check_openjph(data)
+    last = out[-1, ..., -1:] if out.ndim == 3 else out[-1]
+    for mark in (0x55555555, 0x2AAAAAAA):
+        last[...] = mark
+        imagecodecs.htj2k_decode(data, planar=False, out=out)
+        if np.any(last != mark):
+            return out
+    raise PixelError("the HTJ2K code stream is damaged", clause="PS3.5 8.2.14")
 
 
 # -- encoding ----------------------------------------------------------------------------------------------------------
