@@ -172,6 +172,17 @@ def image_of(array: Array, stored_bits: int = 0, **changes: Any) -> Dataset:
     return read(image(**facts | changes), EXPLICIT)
 
 
+@pytest.mark.parametrize(("bits", "samples"), [(8, 1), (8, 3), (12, 1), (16, 1), (16, 3), (32, 1)])
+def test_noise_that_no_coding_makes_smaller(bits: int, samples: int) -> None:
+    shape = (1, 160, 120, samples) if samples > 1 else (1, 160, 120)
+    kind = "<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4"
+    array = np.random.default_rng(5).integers(0, 1 << bits, shape).astype(kind)
+    ds = image_of(array, bits)
+    for uid, options in LOSSLESS.items():
+        made, refusal = attempt(partial(transcode, ds, uid, **(options if uid != EXPLICIT else {})))
+        assert "cannot hold" in refusal or (made is not None and np.array_equal(stored(made), array)), refusal
+
+
 # -- lossy coding ------------------------------------------------------------------------------------------------------
 
 

@@ -61,15 +61,22 @@ def _target(name: str, lossy: bool) -> Callable[[ImageModel, Mapping[str, Any]],
 
 
 def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
-    import imagecodecs
-
-    return _bare(imagecodecs.jpegls_encode(stored_bits(frame, target), 0))
+    return _coded(stored_bits(frame, target), 0)
 
 
 def _encode_near(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
+    return _coded(stored_bits(frame, target), _near(options))
+
+
+def _coded(samples: Array, near: int) -> bytes:
     import imagecodecs
 
-    return _bare(imagecodecs.jpegls_encode(stored_bits(frame, target), _near(options)))
+    try:
+        return _bare(imagecodecs.jpegls_encode(samples, near))
+    except (
+        imagecodecs.JpeglsError
+    ):  # noise becomes longer than the library expects: no code is over four times a sample
+        return _bare(imagecodecs.jpegls_encode(samples, near, out=4 * samples.nbytes + 1024))
 
 
 def _bare(stream: bytes) -> bytes:
