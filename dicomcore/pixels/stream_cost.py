@@ -21,32 +21,38 @@ __all__ = ["check_jpeg", "check_jpeg2000", "check_openjph"]
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7})
+_MISSING = 16  # what is cut short to less than this part of the least that it takes is no frame
 _SCANS = 100  # ten are usual
 _PIECES = 1 << 16  # that are no matter; beyond, each has as many samples as the smallest code block, 4 x 4
 
 _ONCE = (0x51, 0x52, 0x5C)  # sizes, coding style, quantization
 _PLAIN = frozenset({*_ONCE, 0x50, 0x55, 0x57, 0x64})  # and capabilities, lengths, comments
 _DATA = b"\xff\x93"  # start of coded data
+_FRAME = Struct(">BHHB")  # precision, lines, columns, components
 _SIZE = Struct(">HIIIIIIIIH")
 _TILE_PART = Struct(">HIBB")
 
 
 def check_jpeg(data: Buffer) -> None:
-    """PixelError for a JPEG stream of more scans than `_SCANS`."""
+    """PixelError for a JPEG stream of more scans than `_SCANS`, or of next to nothing for a large frame."""
     view = memoryview(data)
-    at, frame, samples = 2, 0, 0
-    try:
-        while True:
+    at, marker, frame, samples, units = 2, 0, 0, 0, 0
+    while marker not in (0xD9, 0xDA):
+        try:
             marker, body, at = segment(view, at)
-            if marker in _FRAMES and len(body) > 5:
-                frame, samples = marker, body[5]
-            elif marker == 0xD9:
-                return
-            elif marker == 0xDA:
-                break
-    except PixelError:
-        return
-    if frame not in _PROGRESSIVE and len(body) and body[0] >= samples:
+        except PixelError:
+            break
+        if marker in _FRAMES and len(body) > 5:
+            frame = marker
+            _, rows, columns, samples = _FRAME.unpack_from(body)
+            units = rows * columns * samples if frame in _LOSSLESS else -(-rows // 8) * -(-columns // 8)
+    # Each sample, or the mean of each 8 x 8, takes a bit at least, but with arithmetic coding. The rest is filled up.
+    if frame < 0xC8 and units > _PIECES and units > 8 * len(view) * _MISSING:
+        raise PixelError(
+            f"{len(view)} bytes of JPEG are no frame of {rows} x {columns} pixels", offset=at, clause="PS3.5 8.2.1"
+        )
+    if marker != 0xDA or (frame not in _PROGRESSIVE and len(body) and body[0] >= samples):
         return  # all components are in this scan, so it is the only one
     if sum(1 for _ in islice(finditer(b"\xff\xda", view[at:]), _SCANS)) == _SCANS:
         raise PixelError(f"the JPEG stream has more than {_SCANS} scans", offset=at, clause="PS3.5 8.2.1")

@@ -95,6 +95,17 @@ def test_a_jpeg_stream_of_a_thousand_scans() -> None:
     check_jpeg(b"\xff\xd8" + frame.replace(b"\xc2", b"\xc0") + scan * 1000 + b"\xff\xd9")  # the first one is all
 
 
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_jpeg_stream_of_next_to_nothing(lossless: bool) -> None:
+    stream = bytearray(imagecodecs.jpeg8_encode(np.zeros((64, 64), np.uint8), lossless=lossless))
+    check_jpeg(stream)
+    at = stream.index(b"\xff\xc3" if lossless else b"\xff\xc0")
+    stream[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(PixelError, match="no frame of 65535 x 65535 pixels"):
+        check_jpeg(stream)
+    check_jpeg(imagecodecs.jpeg8_encode(np.zeros((3000, 3000), np.uint8), lossless=lossless))
+
+
 @pytest.mark.parametrize("shape", [(9, 13), (64, 64, 3), (8, 300), (2000, 17), (257, 256), (16, 24, 3), (128, 72)])
 @pytest.mark.parametrize("bits", [1, 8, 10, 12, 13, 16])
 def test_headers_of_jpeg_xl(shape: tuple[int, ...], bits: int) -> None:
