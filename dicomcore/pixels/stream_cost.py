@@ -94,9 +94,8 @@ def check_jpeg2000(data: Buffer) -> None:
             blocks += bands * -(-(across >> half) // block[0]) * -(-(down >> half) // block[1])
         packets *= tiles * style.components
         blocks *= tiles * style.components
-        most = (
-            _PIECES + columns * rows * style.components // 12
-        )  # 1/16 for the picture and a third of that for its edges
+        # 1/16 of the samples, a third of that for edges; and no frame that is not empty has fewer bits than blocks.
+        most = _PIECES + min(columns * rows * style.components // 12, 8 * len(view))
         if max(blocks, packets) > most or packets * style.layers > max(len(view), _PIECES):
             raise PixelError(
                 f"the JPEG 2000 code stream is said to have {blocks} code blocks in {packets * style.layers} packets, "

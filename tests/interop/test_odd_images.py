@@ -1,4 +1,4 @@
-"""Odd but legal native images: every bits stored, any high bit, sign, planes, 4:2:2, odd sizes: arrays are pydicom's."""
+"""Odd but legal native images, all bits stored, any high bit, sign, planes, 4:2:2, odd sizes: arrays are pydicom's."""
 
 from __future__ import annotations
 
