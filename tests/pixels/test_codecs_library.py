@@ -20,7 +20,7 @@ pytest.importorskip("imagecodecs")
 
 J = "1.2.840.10008.1.2.4"
 LOSSLESS = {uid: (f"{J}.{uid}", deepest) for uid, deepest in {
-    57: 16, 70: 16, 80: 16, 90: 24, 110: 16, 201: 32, 202: 32,
+    57: 16, 70: 16, 80: 16, 90: 22, 110: 16, 201: 32, 202: 32,
 }.items()}  # fmt: skip
 # What loses, with options under which it does not.
 NOTHING_LOST: dict[int, dict[str, Any]] = {
@@ -83,8 +83,9 @@ def sent(number: int, model: ImageModel, options: dict[str, Any]) -> tuple[Array
 @pytest.mark.parametrize("number", [*LOSSLESS, *NOTHING_LOST])
 @given(data=st.data())
 def test_lossless_returns_every_bit(number: int, data: st.DataObject) -> None:
-    deepest = LOSSLESS[number][1] if number in LOSSLESS else {91: 24, 203: 32}.get(number, 16)
+    deepest = LOSSLESS[number][1] if number in LOSSLESS else {91: 22, 203: 32}.get(number, 16)
     samples = data.draw(st.sampled_from([1, 3]))
+    deepest = 16 if samples == 3 and deepest == 22 else deepest
     model = model_of(
         data.draw(st.integers(1, 20)),
         data.draw(st.integers(1, 20)),

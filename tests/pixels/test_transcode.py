@@ -172,7 +172,7 @@ def image_of(array: Array, stored_bits: int = 0, **changes: Any) -> Dataset:
     return read(image(**facts | changes), EXPLICIT)
 
 
-@pytest.mark.parametrize(("bits", "samples"), [(8, 1), (8, 3), (12, 1), (16, 1), (16, 3), (32, 1)])
+@pytest.mark.parametrize(("bits", "samples"), [(1, 3), (2, 3), (8, 1), (8, 3), (12, 1), (16, 1), (16, 3), (32, 1)])
 def test_noise_that_no_coding_makes_smaller(bits: int, samples: int) -> None:
     shape = (1, 160, 120, samples) if samples > 1 else (1, 160, 120)
     kind = "<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4"
@@ -181,6 +181,20 @@ def test_noise_that_no_coding_makes_smaller(bits: int, samples: int) -> None:
     for uid, options in LOSSLESS.items():
         made, refusal = attempt(partial(transcode, ds, uid, **(options if uid != EXPLICIT else {})))
         assert "cannot hold" in refusal or (made is not None and np.array_equal(stored(made), array)), refusal
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(28, 42), (19, 61), (128, 128)])
+@pytest.mark.parametrize(("bits", "samples"), [(8, 3), (12, 3), (16, 3), (16, 1), (22, 1)])
+def test_the_sharpest_edges_come_back(rows: int, columns: int, bits: int, samples: int) -> None:
+    y, x = np.mgrid[:rows, :columns]
+    for pattern in ((x // 2 + y // 3) % 2, (x + y) % 2, x % 2):
+        planes = [pattern, 1 - pattern, pattern][:samples]
+        values = (np.stack(planes, -1) if samples == 3 else pattern) * ((1 << bits) - 1)
+        array = values.astype("<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4")[None]
+        ds = image_of(array, bits)
+        for uid, options in LOSSLESS.items():
+            made, refusal = attempt(partial(transcode, ds, uid, **(options if uid != EXPLICIT else {})))
+            assert "cannot hold" in refusal or (made is not None and np.array_equal(stored(made), array)), uid
 
 
 # -- lossy coding ------------------------------------------------------------------------------------------------------
@@ -503,6 +517,13 @@ def test_faults_are_told_or_refused(tmp_path: Path) -> None:
     with pytest.raises((PixelError, EncodingError), match="where a frame has 6"):
         transcode_file(tmp_path / "x.dcm", tmp_path / "z.dcm", RLE, policy=Policy.strict())
     assert not (tmp_path / "z.dcm").exists()
+
+
+def test_errors_over_half_of_the_range_are_refused() -> None:
+    assert transcode(image_of(hills()), f"{J}.81", near=127).LossyImageCompression == "01"
+    assert transcode(image_of(hills(bits=12), 12), f"{J}.81", near=255).LossyImageCompression == "01"
+    with pytest.raises(PixelError, match="near is 128, not a number from 0 to 127"):
+        transcode(image_of(hills()), f"{J}.81", near=128)
 
 
 def test_options_that_a_syntax_has_not_are_refused() -> None:

@@ -3,7 +3,7 @@
 RGB is encoded with the transform across components that each of them has (YBR_RCT, YBR_ICT) and decoded to RGB; other
 colours are encoded as they are. Options of the syntaxes that may lose: ``reversible=True`` loses nothing; else
 ``error`` with JPEG 2000, the root mean square that pixels may be off (0.01 to 10,000, 1), and ``step`` with HTJ2K, by
-which the finest detail is quantized (0.01 to 10,000, 1), both in stored values. JPEG 2000 takes up to 24 bits stored,
+which the finest detail is quantized (0.01 to 10,000, 1), both in stored values. JPEG 2000 takes 22 bits, of colours 16;
 lossless HTJ2K 32, lossy 16.
 """
 
@@ -26,7 +26,9 @@ from dicomcore.pixels.stream_cost import check_jpeg2000, check_openjph
 __all__ = ["HTJ2K", "HTJ2K_LOSSLESS", "HTJ2K_LOSSLESS_RPCL", "JPEG2000", "JPEG2000_LOSSLESS"]
 
 CLAUSE = "PS3.5 8.2.4"
-DEEPEST = 24  # bits of a sample that OpenJPEG returns unchanged
+DEEPEST = 24  # bits of a sample that OpenJPEG decodes
+# Bits of a sample that come out of OpenJPEG as they went in, whatever the image: one more, and sharp edges do not.
+DEEPEST_GREY, DEEPEST_COLOUR = 22, 16
 TRANSFORMED = frozenset({"YBR_RCT", "YBR_ICT"})
 
 
@@ -101,7 +103,7 @@ def _target(name: str, deepest: int, quality: str) -> Callable[[ImageModel, Mapp
             model,
             CLAUSE,
             allocated=(8, 16) if lossy and deepest > DEEPEST else (8, 16, 32),
-            stored=range(1, deepest + 1),
+            stored=range(1, (deepest if model.samples == 1 or deepest > DEEPEST else DEEPEST_COLOUR) + 1),
             photometric=COLOUR | (GREY - {"PALETTE COLOR"} if lossy else GREY),
             signed=True,
         )
@@ -119,17 +121,43 @@ def _target(name: str, deepest: int, quality: str) -> Callable[[ImageModel, Mapp
 def _encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any], lossy: bool) -> bytes:
     import imagecodecs
 
-    made = imagecodecs.jpeg2k_encode(
-        np.ascontiguousarray(frame),
-        20 * log10(((1 << target.bits_stored) - 1) / options.get("error", 1)) if lossy else None,
-        codecformat="j2k",
-        planar=False,
-        reversible=not lossy,
-        mct=target.photometric in TRANSFORMED,
-        bitspersample=precision(target),
-        numthreads=1,
-    )
-    return bytes(made)
+    samples = np.ascontiguousarray(frame)
+    transforms = target.photometric in TRANSFORMED
+
+    def coded(bits: int, resolutions: int | None = None) -> bytes:
+        made = imagecodecs.jpeg2k_encode(
+            samples,
+            20 * log10(((1 << bits) - 1) / options.get("error", 1)) if lossy else None,
+            codecformat="j2k",
+            planar=False,
+            reversible=not lossy,
+            mct=transforms,
+            bitspersample=bits,
+            resolutions=resolutions,
+            numthreads=1,
+        )
+        return bytes(made)
+
+    bits = precision(target)
+    try:
+        made = coded(bits)
+    except imagecodecs.Jpeg2kError:  # OpenJPEG has too little room for what noise of one or two bits becomes
+        if lossy or target.bits_allocated > 8:
+            raise
+        bits = 8
+        made = coded(bits)
+    # Differences of colours take a bit more, for which OpenJPEG makes no room behind its wavelets.
+    if transforms and not lossy and _is_gaudy(samples, bits):
+        found = imagecodecs.jpeg2k_decode(made, planar=False, numthreads=1)
+        if not np.array_equal(found, samples):
+            made = coded(bits, 1)
+    return made
+
+
+def _is_gaudy(samples: Array, bits: int) -> bool:
+    """Whether the colours of a pixel lie apart by more than half of the range."""
+    red, green, blue = (samples[..., i].astype(np.int32) for i in range(3))
+    return max(int(np.abs(red - green).max()), int(np.abs(blue - green).max())) >= 1 << (bits - 1)
 
 
 def _encode_ht(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any], lossy: bool) -> bytes:
@@ -155,7 +183,7 @@ def _codec(name: str, high_throughput: bool, quality: str = "", span: tuple[floa
     def encode(frame: Array, source: ImageModel, target: ImageModel, options: Mapping[str, Any]) -> bytes:
         return make(frame, source, target, options, loses(options))
 
-    deepest = 32 if high_throughput else DEEPEST
+    deepest = 32 if high_throughput else DEEPEST_GREY
     target = _target(name, deepest, quality)
     return Codec(name, _decode, encode, target, _inspect, loses, MODULE)
 

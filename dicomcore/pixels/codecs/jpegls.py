@@ -1,6 +1,6 @@
 """JPEG-LS, lossless and near-lossless (PS3.5 8.2.3, A.4.3), through imagecodecs.
 
-Option of the near-lossless one: ``near`` (1 to 255, 2), the greatest error of a stored value; 0 is lossless. What is
+Option of the near-lossless one: ``near`` (0 to 255, 127 for bytes; 2), the greatest error of a stored value. What is
 encoded says 8 or 16 bits a sample, whatever Bits Stored is; a near-lossless frame may use all of them, so its
 description does, too.
 """
@@ -49,6 +49,8 @@ def _target(name: str, lossy: bool) -> Callable[[ImageModel, Mapping[str, Any]],
         check_holds(
             name, model, CLAUSE, allocated=(8, 16), stored=range(1, 17), photometric=photometric, signed=not near
         )
+        if near:
+            number(name, options, "near", 2, 0, 127 if model.bits_allocated == 8 else 255)  # half of the values' range
         stored = model.bits_allocated if near else model.bits_stored
         return model.but(
             planar=False,
