@@ -23,6 +23,7 @@ class Limits:
     nesting_depth: int = 128
     element_count: int = 50_000_000
     inflated_length: int = 4 * GiB
+    frame_length: int = 512 * MiB  # of one frame that is decoded; libraries take several times as much beside it
     value_length: int = 0xFFFFFFFE
     memory_object: int = 32 * MiB  # of one data set that is held in memory; received objects lie in a file above it
 

@@ -187,7 +187,7 @@ class EncodedFrames:
         return model
 
     def _encapsulated(self, header: ImageModel) -> ImageModel:
-        header.but(frames=1).check_limits(self.limits)
+        header.check_limits(self.limits)
         located, ds = self.located, self.dataset
         assert located.fragments is not None
         if self.is_video:

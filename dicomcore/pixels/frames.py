@@ -117,7 +117,7 @@ class _Pixels(EncodedFrames):
             if not self.policy.lenient:
                 raise
             return self.header  # whoever decodes the frame will be told
-        model.but(frames=1).check_limits(self.limits)
+        model.check_limits(self.limits)
         return model
 
     def decoder(self) -> Codec | None:

@@ -180,12 +180,14 @@ class ImageModel:
         return replace(self, frames=whole) if whole > self.frames and self.frame_bits >= 64 else self
 
     def check_limits(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        """LimitExceeded when the decoded array would be larger than what decoding may make (``inflated_length``)."""
-        if self.decoded_length > limits.inflated_length:
+        """LimitExceeded when one decoded frame would be longer than ``limits.frame_length`` or ``inflated_length``."""
+        length, bound = self.frame_values * self.dtype.itemsize, min(limits.frame_length, limits.inflated_length)
+        if length > bound:
             raise LimitExceeded(
-                f"{self.decoded_length} bytes of decoded pixels, over the limit of {limits.inflated_length}",
+                f"a frame of {length} bytes, over the limit of {bound}",
                 path=self.path,
                 clause=CLAUSE,
+                hint="raise Limits.frame_length where frames are this large",
             )
 
 
