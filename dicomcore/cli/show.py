@@ -46,7 +46,9 @@ def _sheet(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.argument("file", type=FILE)
 @click.option("--frame", type=click.IntRange(1), metavar="N", help="Which frame; the first is 1, as DICOM counts.")
 @click.option("--sheet", metavar="ROWSxCOLUMNS", callback=_sheet, help="A contact sheet, with the numbers of frames.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="PICTURE", help="A .png, .jpg or .tif file.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="PICTURE", help="A .png, .jpg or .tif file."
+)
 @click.option("--window", metavar="CENTER,WIDTH", callback=_window, help="A window of your own, such as 40,400.")
 @click.option("--voi", type=click.IntRange(1), metavar="N", help="Which window or VOI LUT of the file; 1 if not given.")
 @click.option("--full-range", is_flag=True, help="From the least value to the greatest, whatever the file says.")
