@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -21,7 +21,6 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from types import MappingProxyType
 from typing import Any
 
 import click
@@ -29,36 +28,10 @@ import click
 from dicomcore.cli.common import amount, count, failing, on_terminal, print_json, to_terminal, verbose_option
 from dicomcore.encoding.sink import TEMPORARY_PREFIX
 from dicomcore.errors import DicomError
-from dicomcore.vocab.syntaxes import SYNTAXES, transfer_syntax
+from dicomcore.vocab.syntaxes import NAMES, SHORT_NAMES, transfer_syntax
 
-__all__ = ["SHORT", "Job", "Outcome", "transcode_command"]
+__all__ = ["Job", "Outcome", "transcode_command"]
 
-# Short names; of codings that can do both, the plain name is the one that loses nothing.
-SHORT: Mapping[str, str] = MappingProxyType(
-    {
-        "implicit": "ImplicitVRLittleEndian",
-        "explicit": "ExplicitVRLittleEndian",
-        "big-endian": "ExplicitVRBigEndian",
-        "deflated": "DeflatedExplicitVRLittleEndian",
-        "encapsulated": "EncapsulatedUncompressedExplicitVRLittleEndian",
-        "deflated-frame": "DeflatedImageFrameCompression",
-        "rle": "RLELossless",
-        "jpeg": "JPEGBaseline8Bit",
-        "jpeg-12": "JPEGExtended12Bit",
-        "jpeg-lossless": "JPEGLosslessSV1",
-        "jpeg-lossless-14": "JPEGLossless",
-        "jpeg-ls": "JPEGLSLossless",
-        "jpeg-ls-near": "JPEGLSNearLossless",
-        "j2k": "JPEG2000Lossless",
-        "j2k-lossy": "JPEG2000",
-        "htj2k": "HTJ2KLossless",
-        "htj2k-rpcl": "HTJ2KLosslessRPCL",
-        "htj2k-lossy": "HTJ2K",
-        "jxl": "JPEGXLLossless",
-        "jxl-lossy": "JPEGXL",
-        "jxl-jpeg": "JPEGXLJPEGRecompression",
-    }
-)
 _WORTH = 32 << 20  # bytes of files from which on processes, which take a while to begin, are quicker than threads
 _ROWS = 40  # files that a table on the terminal shows
 _OWN = frozenset({"codecs", "colour", "limits", "offset_table", "policy", "replace", "workers"})  # of the call itself
@@ -96,14 +69,13 @@ class Outcome:
 
 def _as_syntax(ctx: click.Context, parameter: click.Parameter, word: str) -> str:
     """The UID of a syntax by short name, keyword, name or UID."""
-    names = {name: uid for uid, syntax in SYNTAXES.items() for name in (uid, syntax.keyword, syntax.name)}
-    known = {name.casefold(): uid for name, uid in {**names, **{k: names[v] for k, v in SHORT.items()}}.items()}
-    uid = known.get(word.casefold())
+    uid = NAMES.get(word.casefold())
     if uid is None:
-        near = get_close_matches(word.casefold(), known, 3, 0.5)
-        shown = sorted({next((s for s, k in SHORT.items() if names[k] == known[name]), name) for name in near})
+        shorts = {uid: short for short, uid in SHORT_NAMES.items()}
+        near = get_close_matches(word.casefold(), NAMES, 3, 0.5)
+        shown = sorted({shorts.get(NAMES[name], name) for name in near})
         hint = f"; did you mean {' or '.join(shown)}?" if shown else ""
-        raise click.BadParameter(f"{word!r} is no transfer syntax{hint}; --list shows them all", ctx, parameter)
+        raise click.BadParameter(f"{word!r} is no transfer syntax{hint} --list shows them all", ctx, parameter)
     return uid
 
 
@@ -129,11 +101,11 @@ def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         return
     from dicomcore.pixels.codec import CODECS
 
-    shorts = {keyword: short for short, keyword in SHORT.items()}
+    shorts = {uid: short for short, uid in SHORT_NAMES.items()}
     for uid, row in CODECS.items():
         does = f"{'decode' if row.can_decode else '':6}  {'encode' if row.can_encode else '':6}"
         retired = ", retired" if row.syntax.retired else ""
-        click.echo(f"{uid:26}{does}  {shorts.get(row.syntax.keyword, ''):16}  {row.syntax.keyword}{retired}")
+        click.echo(f"{uid:26}{does}  {shorts.get(uid, ''):16}  {row.syntax.keyword}{retired}")
         if row.reason:
             click.echo(f"{'':26}{row.reason}")
     ctx.exit()
@@ -180,6 +152,7 @@ def transcode_command(
         raise click.UsageError("--report takes a name that ends in .json or .csv")
     options |= {name: value for name, value in (("colour", colour), ("offset_table", offset_table)) if value}
     with failing():
+        _check_encoder(syntax)
         jobs = list(_jobs(sources, out, Job("", "", syntax, workers, resume, options)))
         began = perf_counter()
         outcomes = list(_shown(_done(jobs, workers), jobs) if on_terminal() else _told(_done(jobs, workers)))
@@ -204,6 +177,15 @@ def transcode_command(
         raise click.exceptions.Exit(1)
     if not outcomes:
         raise click.ClickException("no file found")
+
+
+def _check_encoder(syntax: str) -> None:
+    """PixelError at once for what would fail with every file: a codec that is not installed."""
+    from dicomcore.pixels.codec import CODECS
+
+    row = CODECS[syntax]
+    if row.can_encode:
+        row.encoder()
 
 
 # -- which files -------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from dicomcore.pixels.native import encode_frame
 from dicomcore.pixels.overlays import move_overlays
 from dicomcore.pixels.parallel import run, usable_cores
 from dicomcore.pixels.spool import spool
-from dicomcore.vocab.syntaxes import TransferSyntax, transfer_syntax
+from dicomcore.vocab.syntaxes import NAMES, TransferSyntax, transfer_syntax
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -89,10 +89,12 @@ def transcode(
 ) -> Dataset:
     """A new Dataset of the same image in another transfer syntax; ``ds`` stays as it is. Encoded frames are in memory.
 
+    The syntax is named by its UID, keyword, name or short name, such as "rle" (see `dicomcore transcode --list`).
     ``options`` are the codec's: ``quality``, ``near``, ``error`` and so on (see `dicomcore.pixels.codecs`). ``colour``
     "stored" keeps YBR_FULL that JPEG decodes to, "rgb" makes RGB of any YBR_FULL; without it JPEG becomes RGB and all
     else stays. ``workers``: threads, as many as usable cores without it. ``ds`` without pixels changes its syntax only.
     """
+    transfer_syntax_uid = NAMES.get(transfer_syntax_uid.casefold(), transfer_syntax_uid)
     work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, offset_table, options)
     if work is None:
         return _renamed(ds, transfer_syntax_uid)
@@ -147,6 +149,7 @@ def transcode_file(
     if not replace and os.path.lexists(path):
         raise FileExistsError(EEXIST, "there is a file of this name", path)
     ds = dcmread(source, policy=policy, limits=limits)
+    transfer_syntax_uid = NAMES.get(transfer_syntax_uid.casefold(), transfer_syntax_uid)
     work = _plan(ds, transfer_syntax_uid, codecs, limits, policy, colour, offset_table, options)
     if work is None:
         made = _renamed(ds, transfer_syntax_uid)

@@ -14,6 +14,8 @@ __all__ = [
     "EXPLICIT_BE",
     "EXPLICIT_LE",
     "IMPLICIT_LE",
+    "NAMES",
+    "SHORT_NAMES",
     "SYNTAXES",
     "UNCOMPRESSED",
     "TransferSyntax",
@@ -66,6 +68,43 @@ def _read() -> Mapping[str, TransferSyntax]:
 
 
 SYNTAXES: Mapping[str, TransferSyntax] = _read()
+_BY_KEYWORD = {syntax.keyword: uid for uid, syntax in SYNTAXES.items()}
+# Of codings that can do both, the plain name is the one that loses nothing.
+SHORT_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        short: _BY_KEYWORD[keyword]
+        for short, keyword in (
+            ("implicit", "ImplicitVRLittleEndian"),
+            ("explicit", "ExplicitVRLittleEndian"),
+            ("big-endian", "ExplicitVRBigEndian"),
+            ("deflated", "DeflatedExplicitVRLittleEndian"),
+            ("encapsulated", "EncapsulatedUncompressedExplicitVRLittleEndian"),
+            ("deflated-frame", "DeflatedImageFrameCompression"),
+            ("rle", "RLELossless"),
+            ("jpeg", "JPEGBaseline8Bit"),
+            ("jpeg-12", "JPEGExtended12Bit"),
+            ("jpeg-lossless", "JPEGLosslessSV1"),
+            ("jpeg-lossless-14", "JPEGLossless"),
+            ("jpeg-ls", "JPEGLSLossless"),
+            ("jpeg-ls-near", "JPEGLSNearLossless"),
+            ("j2k", "JPEG2000Lossless"),
+            ("j2k-lossy", "JPEG2000"),
+            ("htj2k", "HTJ2KLossless"),
+            ("htj2k-rpcl", "HTJ2KLosslessRPCL"),
+            ("htj2k-lossy", "HTJ2K"),
+            ("jxl", "JPEGXLLossless"),
+            ("jxl-lossy", "JPEGXL"),
+            ("jxl-jpeg", "JPEGXLJPEGRecompression"),
+        )
+    }
+)
+# UID, keyword, name or short name, in lower case -> UID; "htj2k" is the short name, not the keyword of the lossy one.
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        **{name.casefold(): uid for uid, one in SYNTAXES.items() for name in (uid, one.keyword, one.name)},
+        **SHORT_NAMES,
+    }
+)
 IMPLICIT_LE = SYNTAXES["1.2.840.10008.1.2"]
 EXPLICIT_LE = SYNTAXES["1.2.840.10008.1.2.1"]
 EXPLICIT_BE = SYNTAXES["1.2.840.10008.1.2.2"]

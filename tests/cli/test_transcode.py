@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from dicomcore import CODECS, Dataset, dcmread
 from dicomcore.cli import transcode as module
 from dicomcore.cli.program import program
-from dicomcore.cli.transcode import SHORT, Job, Outcome
+from dicomcore.cli.transcode import Job, Outcome
 from dicomcore.rt.phantom import Settings, iter_study
-from dicomcore.vocab.syntaxes import SYNTAXES
+from dicomcore.vocab.syntaxes import SHORT_NAMES, SYNTAXES
 from tests.pixels.objects import image
 
 pytest.importorskip("imagecodecs")
@@ -74,12 +74,12 @@ def test_list_has_every_syntax_and_every_reason() -> None:
         assert ("decode" in rows[uid].split()[1:3]) == row.can_decode
         assert (" encode " in rows[uid]) == row.can_encode
         assert not row.reason or row.reason in result.stdout
-    assert all(any(short in line.split() for line in lines) for short in SHORT)
+    assert all(any(short in line.split() for line in lines) for short in SHORT_NAMES)
 
 
-@pytest.mark.parametrize("word", [*SHORT, "RLELossless", "rlelossless", "RLE Lossless", RLE])
+@pytest.mark.parametrize("word", [*SHORT_NAMES, "RLELossless", "rlelossless", "RLE Lossless", RLE])
 def test_syntaxes_by_many_names(word: str, photo: Path, tmp_path: Path) -> None:
-    uid = next((uid for uid, one in SYNTAXES.items() if one.keyword == SHORT.get(word)), RLE)
+    uid = SHORT_NAMES.get(word, RLE)
     answer = told(word, photo, "--out", tmp_path / "out.dcm")
     if word in ("jxl-jpeg", "jpeg-12"):
         assert answer["exit"] == (1 if word == "jxl-jpeg" else 0)
@@ -240,3 +240,13 @@ def test_faults_that_reading_survived_are_told(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "Warning: " in result.stderr
     assert isinstance(dcmread(tmp_path / "y.dcm"), Dataset)
+
+
+def test_a_codec_that_is_not_installed_is_told_once(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomcore.pixels.codec._installed", lambda module: False)
+    result = run("j2k", study, "--out", tmp_path / "made")
+    assert result.exit_code == 1
+    assert result.stderr.count("dicomcore[codecs]") == 1
+    assert not (tmp_path / "made").exists()

@@ -593,3 +593,10 @@ def test_thousands_of_frames_take_the_memory_of_a_few(ram_path: Path, given_synt
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 16 * 1024  # KiB
+
+
+@pytest.mark.parametrize("name", ["rle", "RLELossless", "RLE Lossless"])
+def test_syntaxes_have_names(name: str) -> None:
+    made = transcode(read(image(PixelData=bytes(6)), EXPLICIT), name)
+    assert made.transfer_syntax == RLE
+    assert made.file_meta.TransferSyntaxUID == RLE
