@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,12 @@ def test_on_no_terminal_it_is_text(file: Path) -> None:
 
 def test_on_a_colour_terminal_it_is_blocks(file: Path) -> None:
     command = [sys.executable, "-m", "dicomcore", "show", str(file), "--size", "8"]
-    environment = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color", "PYTHONWARNINGS": "error"}
+    environment = os.environ | {
+        "FORCE_COLOR": "1",
+        "COLORTERM": "truecolor",
+        "TERM": "xterm-256color",
+        "PYTHONWARNINGS": "error",
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=240)
     assert done.stdout.count("▀") == 32
     assert "\x1b[38;2;0;0;0;48;2;64;64;64m" in done.stdout

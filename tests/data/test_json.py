@@ -95,6 +95,8 @@ def sort_of_difference(key: str, one: dict[str, Any], other: dict[str, Any]) -> 
         digits = 1e-6 if vr == "FL" else 1e-14
         if all(math.isclose(float(a), float(b), rel_tol=digits) for a, b in zip(values, others, strict=True)):
             return "real"
+        if any(abs(float(a)) > 1.797e308 for a in values):  # rounded up to 15 digits, it is none
+            return "real"
     return key
 
 
@@ -225,7 +227,7 @@ def test_every_vr_as_dcm2json(ds: Dataset, tmp_path: Path, peer: Callable[[str],
     ds.save_as(tmp_path / "any.dcm", enforce_file_format=False)
     done = subprocess.run([peer("dcm2json"), "-q", str(tmp_path / "any.dcm")], capture_output=True, check=False)
     model = ds.to_json_dict()
-    if done.returncode:
+    if done.returncode or "NaN" in str(model) or "Infinity" in str(model):  # which it refuses, or writes as no JSON
         assert "NaN" in str(model) or "Infinity" in str(model)
     else:
         sorts = {sort for sort, _ in differences(model, json.loads(done.stdout))}
