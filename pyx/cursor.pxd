@@ -58,6 +58,11 @@ ctypedef struct Header:
     uint8_t form        # VRForm
 
 
+cdef inline bint are_letters(uint8_t first, uint8_t second) noexcept nogil:
+    """Whether a VR may stand there, known or not."""
+    return 0x41 <= first <= 0x5A and 0x41 <= second <= 0x5A
+
+
 cdef inline VRForm vr_form(uint8_t first, uint8_t second) noexcept nogil:
     cdef int i = <int>first - 65
     cdef int j = <int>second - 65

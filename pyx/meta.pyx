@@ -4,6 +4,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bits cimport load_u16, load_u32
+from cursor cimport FORM_LONG, are_letters, vr_form
 from status cimport STATUS_LENGTH, STATUS_OK, STATUS_SHORT
 
 DONE = <int>STATUS_OK
@@ -15,28 +16,17 @@ cdef enum:
     COUNT_LIMIT = 64  # no meta group has as many elements
 
 
-cdef inline bint _is_letter(uint8_t byte) noexcept nogil:
-    return 0x41 <= byte <= 0x5A
-
-
-cdef inline bint _is_long(uint16_t vr) noexcept nogil:
-    """OB OD OF OL OV OW SQ SV UC UN UR UT UV: a header of twelve bytes (PS3.5 7.1.2); ``vr`` has the first letter high."""
-    return vr >> 8 == 0x4F or vr in (0x5351, 0x5356, 0x5543, 0x554E, 0x5552, 0x5554, 0x5556)
-
-
 cdef int _next(const uint8_t *p, uint64_t left, uint16_t *element, uint64_t *header, uint64_t *length) noexcept nogil:
     """The header at ``p``: STATUS_OK, STATUS_SHORT, or -1 where group 0002 has ended."""
-    cdef uint16_t vr
     if left < 8:
         return STATUS_SHORT
     if load_u16(p, False) != 2:
         return -1
     element[0] = load_u16(p + 2, False)
     header[0] = 8
-    vr = <uint16_t>(<uint32_t>p[4] << 8 | p[5])
-    if not (_is_letter(p[4]) and _is_letter(p[5])):  # implicit VR: not allowed here, and seen
+    if not are_letters(p[4], p[5]):  # implicit VR: not allowed here, and seen
         length[0] = load_u32(p + 4, False)
-    elif _is_long(vr):
+    elif vr_form(p[4], p[5]) == FORM_LONG:
         if left < 12:
             return STATUS_SHORT
         header[0] = 12

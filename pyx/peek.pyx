@@ -5,6 +5,7 @@ from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bits cimport load_tag, load_u16, load_u32
+from cursor cimport FORM_LONG, TAG_ITEM, TAG_ITEM_END, TAG_SEQUENCE_END, UNDEFINED, are_letters, vr_form
 
 cdef enum Outcome:
     O_MORE = 0      # more bytes may bring what is not here
@@ -14,11 +15,7 @@ cdef enum Outcome:
 
     SOP_CLASS = 0x00080016
     SOP_INSTANCE = 0x00080018
-    ITEM = 0xFFFEE000
-    ITEM_END = 0xFFFEE00D
-    SEQUENCE_END = 0xFFFEE0DD
     ITEM_GROUP = 0xFFFE
-    UNDEFINED = 0xFFFFFFFF
 
 MORE = <int>O_MORE
 DECIDED = <int>O_DECIDED
@@ -33,19 +30,6 @@ cdef struct Found:
     bint here[2]
 
 
-cdef inline bint _is_letter(uint8_t byte) noexcept nogil:
-    return 0x41 <= byte <= 0x5A
-
-
-cdef inline bint _is_long(uint8_t first, uint8_t second) noexcept nogil:
-    """OB OD OF OL OV OW SQ SV UC UN UR UT UV: a header of twelve bytes (PS3.5 7.1.2)."""
-    if first == 0x4F:
-        return second in (0x42, 0x44, 0x46, 0x4C, 0x56, 0x57)
-    if first == 0x53:
-        return second in (0x51, 0x56)
-    return first == 0x55 and second in (0x43, 0x4E, 0x52, 0x54, 0x56)
-
-
 cdef int _walk(const uint8_t *p, uint64_t end, bint explicit, bint big, Found *found) noexcept nogil:
     cdef uint64_t at = 0, start, length, depth = 0
     cdef uint32_t tag
@@ -56,9 +40,9 @@ cdef int _walk(const uint8_t *p, uint64_t end, bint explicit, bint big, Found *f
         start = at + 8
         if tag >> 16 == ITEM_GROUP:
             length = load_u32(p + at + 4, big)
-            if not depth or tag not in (<uint32_t>ITEM, <uint32_t>ITEM_END, <uint32_t>SEQUENCE_END):
+            if not depth or tag not in (<uint32_t>TAG_ITEM, <uint32_t>TAG_ITEM_END, <uint32_t>TAG_SEQUENCE_END):
                 return O_ITEM
-            if tag != <uint32_t>ITEM:
+            if tag != <uint32_t>TAG_ITEM:
                 depth -= 1
             elif length == <uint32_t>UNDEFINED:
                 depth += 1
@@ -68,12 +52,12 @@ cdef int _walk(const uint8_t *p, uint64_t end, bint explicit, bint big, Found *f
             continue
         if not explicit:
             length = load_u32(p + at + 4, big)
-        elif _is_long(p[at + 4], p[at + 5]):
+        elif vr_form(p[at + 4], p[at + 5]) == FORM_LONG:
             if at + 12 > end:
                 return O_MORE
             length = load_u32(p + start, big)
             start += 4
-        elif _is_letter(p[at + 4]) and _is_letter(p[at + 5]):
+        elif are_letters(p[at + 4], p[at + 5]):
             length = load_u16(p + at + 6, big)
         else:
             return O_VR

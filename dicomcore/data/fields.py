@@ -30,11 +30,11 @@ __all__ = [
     "GROUPS",
     "BulkReader",
     "BulkWriter",
+    "FailingAt",
     "Field",
     "charsets_in",
     "check_depth",
     "checked_vr",
-    "failing_at",
     "is_within",
     "iter_fields",
     "place",
@@ -148,7 +148,7 @@ def is_within(vr: str, values: list[Any]) -> bool:
 # -- the way back ---------------------------------------------------------------------------------------------------
 
 
-class failing_at:  # noqa: N801 - reads as a statement
+class FailingAt:
     """Turns what goes wrong with one element into an `EncodingError` with its path."""
 
     __slots__ = ("clause", "path")

@@ -26,11 +26,11 @@ from .fields import (
     GROUPS,
     BulkReader,
     BulkWriter,
+    FailingAt,
     Field,
     charsets_in,
     check_depth,
     checked_vr,
-    failing_at,
     is_within,
     iter_fields,
     place,
@@ -164,7 +164,7 @@ def _dataset(model: Any, bulk_data: BulkReader | None, limits: Limits, path: str
         raise EncodingError("the JSON model of a data set is an object", path=path or None, clause=_CLAUSE)
     dataset = Dataset()
     for key, row in model.items():
-        with failing_at(_path(path, key), _CLAUSE):
+        with FailingAt(_path(path, key), _CLAUSE):
             tag = tag_of(key)
             if not isinstance(row, Mapping):
                 raise TypeError(f"{type(row).__name__} where an object belongs")

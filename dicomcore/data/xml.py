@@ -27,11 +27,11 @@ from .fields import (
     GROUPS,
     BulkReader,
     BulkWriter,
+    FailingAt,
     Field,
     charsets_in,
     check_depth,
     checked_vr,
-    failing_at,
     is_within,
     iter_fields,
     place,
@@ -270,7 +270,7 @@ class _Reader:
         outer = self._attributes[-1] if self._attributes else None
         prefix = f"{outer.path}[{len(outer.items) - 1}]." if outer else ""
         text = given.get("tag")
-        with failing_at(f"{prefix}{text!s:.40}", _CLAUSE):
+        with FailingAt(f"{prefix}{text!s:.40}", _CLAUSE):
             tag = tag_of(text)
             creator = given.get("privateCreator", "").strip() if is_private(tag) else ""
             if creator:
@@ -342,7 +342,7 @@ class _Reader:
         parts.append(text)
 
     def _end_attribute(self, attribute: _Attribute) -> None:
-        with failing_at(attribute.path, _CLAUSE):
+        with FailingAt(attribute.path, _CLAUSE):
             value: Any
             if attribute.vr == "SQ":
                 value = Sequence(attribute.items)

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-try:
-    import fcntl as _fcntl
-except ImportError:  # pragma: no cover - Windows
-    _fcntl = None  # type: ignore[assignment]
+LOCKS: Any = None  # where a file cannot be locked, as on Windows
+with suppress(ImportError):
+    import fcntl
+
+    LOCKS = fcntl
 
 __all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "SpillSink", "TemporaryPaths", "try_remove_leftover"]
 
 TEMPORARY_PREFIX = ".dicomcore-"
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-LOCKS: Any = _fcntl  # None where a file cannot be locked
 _VECTOR_COUNT = 1024  # IOV_MAX of every system that has writev
 
 

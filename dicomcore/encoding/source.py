@@ -98,7 +98,7 @@ class BytesSource:
         return bytes(self._data), self.name
 
     def __setstate__(self, state: tuple[bytes, str]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
+        BytesSource.__init__(self, *state)
 
 
 def _identity(descriptor: int) -> _Identity:

@@ -213,7 +213,8 @@ class Connection:
             over = reason == pump.LAST
             self.core.passed(received, held, state, over)
             if over and self.over is None:
-                self.inbox += self.exchange.receive(Body(state[0], False, True, EMPTY))  # type: ignore[arg-type]
+                end: list[Any] = self.exchange.receive(Body(state[0], False, True, EMPTY))  # a body cancels nothing
+                self.inbox += end
             self.short = short
             if reason in (pump.ENDED, pump.BROKEN):
                 self._peer_closed()

@@ -200,7 +200,7 @@ class Operations:
         inbox, share = self.inbox, self._share
         ready: Operation | None
         while inbox and self.write is None and not (share is not None and share.waits):
-            first = inbox[0]
+            first: Any = inbox[0]
             kind = type(first)
             if kind is Fragment:
                 if self._receiving is not None and not _takes(self._receiving):
@@ -210,10 +210,10 @@ class Operations:
                 if (self.running and len(self.running) >= self._capacity) or self._crammed:
                     return None
                 inbox.popleft()
-                ready = self._begin(first)  # type: ignore[arg-type]
+                ready = self._begin(first)
             else:
                 inbox.popleft()
-                ready = self._response(first)  # type: ignore[arg-type]
+                ready = self._response(first)
             if ready is not None:
                 return ready
         return None

@@ -383,7 +383,7 @@ class Link(UserConnection):
     def _go_on(self, task: _Task, answer: Answer | None, message_id: int = 0) -> bool:
         """Give a user its answer; False when it does not wait for another to the same request."""
         try:
-            step = task.user.send(answer)  # type: ignore[arg-type]
+            step = next(task.user) if answer is None else task.user.send(answer)
         except StopIteration as stop:
             self._finish(task, stop.value, None)
             return False

@@ -11,7 +11,7 @@ from typing import Any
 from dicomcore.errors import AssociationAborted, LocalProtocolError, NegotiationError, PeerTimeout
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.net.memory.links import Done, Link, Requestor, Served, Workers
-from dicomcore.net.memory.wire import Conduct, Plug, Schedule, join
+from dicomcore.net.memory.wire import DUTIFUL, Conduct, Plug, Schedule, join
 from dicomcore.services.base import Associate, At, Call, Perform, Router, ServiceProvider, User
 from dicomcore.ul import Acceptance, Answers, Association, AsyncWindow, Release, RoleSelection, propose
 from dicomcore.ul import Associate as Request
@@ -132,7 +132,7 @@ class Network(Schedule):
         self,
         seed: int = 0,
         *,
-        conduct: Conduct = Conduct(),  # noqa: B008  (frozen)
+        conduct: Conduct = DUTIFUL,
         latency: tuple[float, float] = (0.0, 0.001),
         reaction: tuple[float, float] = (0.0, 0.0),
         slow_writes: float = 0.0,

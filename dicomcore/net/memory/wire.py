@@ -22,7 +22,7 @@ from typing import Literal
 
 from dicomcore.errors import LocalProtocolError
 
-__all__ = ["Conduct", "Plug", "Schedule", "Timer", "join"]
+__all__ = ["DUTIFUL", "Conduct", "Plug", "Schedule", "Timer", "join"]
 
 NEVER = float("inf")
 
@@ -99,6 +99,9 @@ class Conduct:
     capacity: int = 1 << 18  # what may be under way or unread in one direction
     stall: tuple[float, float] = (0.0, 0.0)
     stalls: float = 0.0  # how likely it is that a piece is held up by ``stall``
+
+
+DUTIFUL = Conduct()
 
 
 class Plug:
