@@ -24,7 +24,7 @@ from dicomcore.net.server import Server
 from dicomcore.net.tls import TLS, TLSOption, client_settings, server_settings
 from dicomcore.services.base import PLAIN_SYNTAXES, Router, ServiceProvider
 from dicomcore.services.query import model_uids
-from dicomcore.services.storage import Transcoder, contexts_for_files, transcoded
+from dicomcore.services.sending import Transcoder, contexts_for_files, transcoded
 from dicomcore.ul import (
     NO_QUIRKS,
     Acceptance,

@@ -40,7 +40,7 @@ from dicomcore.net.transport import connect, join_address
 from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
-from dicomcore.services.storage import StorageSCU, Transcoder, several
+from dicomcore.services.sending import StorageSCU, Transcoder, several
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
     NO_QUIRKS,

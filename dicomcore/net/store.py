@@ -15,7 +15,7 @@ from dicomcore.net.ae import AE
 from dicomcore.net.association import StoreResult
 from dicomcore.net.tls import TLSOption
 from dicomcore.net.transport import split_address
-from dicomcore.services.storage import Transcoder, transcoded
+from dicomcore.services.sending import Transcoder, transcoded
 
 __all__ = ["StoreReport", "store"]
 

@@ -1,4 +1,5 @@
-"""Services (PS3.4): one module a service class, user and provider side by side, without sockets, threads or clocks.
+"""Services (PS3.4) without sockets, threads or clocks: one module a service class, user and provider side by side. Only
+Storage has two: `storage` answers, `sending` asks.
 
 What somebody needs to write a provider or a user of their own is imported from here; `base` says how they work.
 """
@@ -32,7 +33,8 @@ from .messages import Ask, Elements, Prepared, context_for, received_dataset
 from .normalized import Outcome, n_action, n_create, n_delete, n_event_report, n_get, n_set
 from .query import Found, Progress, c_find, c_get, c_move, model_names, model_uid
 from .retrieve import sub_operations
-from .storage import StorageSCP, StorageSCU, Stored, storage_syntaxes
+from .sending import StorageSCU
+from .storage import StorageSCP, Stored, storage_syntaxes
 from .stores import FolderStore, InstanceStore, NewInstance, file_name
 from .verification import VerificationSCP, c_echo
 

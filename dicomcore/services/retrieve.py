@@ -16,7 +16,7 @@ from dicomcore.errors import AssociationAborted, DicomError
 from dicomcore.vocab.status import CANCELLED, PENDING, SUCCESS, StatusCategory, category
 
 from .base import Answer, Channel, Perform, Provider, Request, Response, ServiceContext
-from .storage import StorageSCU
+from .sending import StorageSCU
 
 __all__ = ["sub_operations"]
 

@@ -28,7 +28,7 @@ from dicomcore.errors import (
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Server, StoreResult, store
 from dicomcore.net.transport import listen
-from dicomcore.services import storage
+from dicomcore.services import sending
 from dicomcore.services.base import Call, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
@@ -307,14 +307,14 @@ def test_a_file_that_shrinks_while_it_is_sent(
     path = tmp_path / "ct.dcm"
     write_ct(path, 3_000_000)
     header = read_header(path)
-    opened = storage._file_slice
+    opened = sending._file_slice
 
     def shrinking(header: FileHeader) -> FileSlice:
         body = opened(header)
         os.truncate(path, 1_500_000)
         return body
 
-    monkeypatch.setattr(storage, "_file_slice", shrinking)
+    monkeypatch.setattr(sending, "_file_slice", shrinking)
     association = user.associate("127.0.0.1", server.port, contexts=[header])
     with pytest.raises(SourceChanged):
         association.c_store(header)

@@ -17,7 +17,8 @@ from dicomcore.net import AE, Server
 from dicomcore.services.base import Perform, Request, Response, ServiceContext, ServiceProvider
 from dicomcore.services.messages import Prepared, received_dataset
 from dicomcore.services.normalized import n_event_report
-from dicomcore.services.storage import StorageSCP, StorageSCU, Stored
+from dicomcore.services.sending import StorageSCU
+from dicomcore.services.storage import StorageSCP, Stored
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import RoleSelection
 from dicomcore.vocab.sop_classes import VERIFICATION

@@ -14,7 +14,8 @@ from dicomcore.errors import AssociationAborted, AssociationRejected, LocalProto
 from dicomcore.limits import Limits
 from dicomcore.net.memory import Conduct, MemoryAssociation, MemoryServer, Network
 from dicomcore.services.base import Associate, At, Await, Call, Invoke, Perform, Request, Response, ServiceContext
-from dicomcore.services.storage import StorageSCP, StorageSCU
+from dicomcore.services.sending import StorageSCU
+from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP, c_echo
 from dicomcore.ul import State
 from dicomcore.vocab.sop_classes import VERIFICATION

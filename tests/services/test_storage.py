@@ -21,7 +21,8 @@ from dicomcore.encoding.sink import FileSink, Sink
 from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import EncodingError, LimitExceeded, NegotiationError, ServiceError
 from dicomcore.services.base import Answer, Invoke, Received, Request, Response, ServiceContext
-from dicomcore.services.storage import StorageSCP, StorageSCU, Stored, contexts_for_files, storage_syntaxes, transcoded
+from dicomcore.services.sending import StorageSCU, contexts_for_files, transcoded
+from dicomcore.services.storage import StorageSCP, Stored, storage_syntaxes
 from dicomcore.services.stores import FolderStore, NewInstance
 from dicomcore.ul import Acceptance, Negotiated, negotiate, propose
 from dicomcore.vocab.uids import UID

@@ -24,7 +24,8 @@ from dicomcore.errors import DicomError
 from dicomcore.limits import Limits
 from dicomcore.net.memory import Conduct, MemoryAssociation, MemoryServer, Network, Plug
 from dicomcore.net.memory.links import Link
-from dicomcore.services.storage import StorageSCP, StorageSCU
+from dicomcore.services.sending import StorageSCU
+from dicomcore.services.storage import StorageSCP
 from dicomcore.services.stores import FolderStore
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import RoleSelection, State

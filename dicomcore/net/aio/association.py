@@ -41,7 +41,7 @@ from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvide
 from dicomcore.services.messages import Ask, failure
 from dicomcore.services.normalized import Outcome
 from dicomcore.services.query import Found, Progress
-from dicomcore.services.storage import StorageSCU, Transcoder
+from dicomcore.services.sending import StorageSCU, Transcoder
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import NO_QUIRKS, Associate, AssociateRQ, Negotiated, Quirks, Release, explain
 from dicomcore.ul import Association as Core

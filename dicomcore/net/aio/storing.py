@@ -12,7 +12,7 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
 from dicomcore.net.aio.link import Asked, UserLink, let_go, step
 from dicomcore.net.association import Storable, StoreResult
 from dicomcore.services.base import Asking, Invoke
-from dicomcore.services.storage import StorageSCU, several
+from dicomcore.services.sending import StorageSCU, several
 
 if TYPE_CHECKING:
     from typing import Self
