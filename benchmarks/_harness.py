@@ -76,7 +76,9 @@ class Contest:
     """One question. ``entrants`` maps a name to a context manager factory; the one named `OWN` is the subject.
 
     ``count`` units are done by one call of a run; ``unit_bytes`` turns the rate into MB/s beside it. ``goals`` holds
-    the ratio that ours must reach against an entrant. A name that starts with "limit:" is a bound, not a peer.
+    the ratio that ours must reach against an entrant; where like is to be compared with like, such as under the same
+    Python, ``subjects`` names the entrant of ours that is held against it. A name that starts with "limit:" is a bound,
+    not a peer.
     """
 
     name: str
@@ -87,14 +89,16 @@ class Contest:
     unit_bytes: int = 0
     rounds: int = 7
     goals: Mapping[str, float] = field(default_factory=dict)
+    subjects: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one entrant reached: ``rate`` in units a second, ``ratio`` ours / theirs, ``cpu`` seconds a unit."""
+    """What one entrant reached: ``rate`` in units a second, ``ratio`` of ``subject`` to it, ``cpu`` seconds a unit."""
 
     entrant: str
+    subject: str = OWN
     rate: float = 0.0
     spread: tuple[float, float] = (0.0, 0.0)
     ratio: float | None = None
@@ -175,14 +179,15 @@ def _repeats(run: Run) -> int:
 
 
 def _outcome(contest: Contest, name: str, samples: Mapping[str, Sequence[Sample]]) -> Outcome:
-    mine = samples[name]
-    own, floor = samples.get(OWN), samples.get(FLOOR)
+    mine, subject = samples[name], contest.subjects.get(name, OWN)
+    own, floor = samples.get(subject), samples.get(FLOOR)
     rates = [contest.count / sample.seconds for sample in mine]
     cpus = [sample.cpu for sample in mine if sample.cpu is not None]
     served = [sample.server_cpu for sample in mine if sample.server_cpu is not None]
     peaks = [sample.peak for sample in mine if sample.peak is not None]
     return Outcome(
         name,
+        subject,
         median(rates),
         (min(rates), max(rates)),
         median(theirs.seconds / ours.seconds for ours, theirs in zip(own, mine, strict=True)) if own else None,
@@ -337,6 +342,11 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def like(outcome: Outcome) -> str:
+    """What stands behind a ratio: nothing, or which of ours it speaks of."""
+    return "" if outcome.subject == OWN else f", as {outcome.subject}"
+
+
 def _time(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
@@ -355,7 +365,7 @@ def markdown(contest: Contest, outcomes: Sequence[Outcome]) -> str:
             rows.append([name, f"not here: {outcome.missing}", *[""] * 7])
             continue
         goal = contest.goals.get(outcome.entrant)
-        ratio = "" if outcome.ratio is None or outcome.entrant == OWN else f"{short(outcome.ratio)} x"
+        ratio = "" if outcome.ratio is None or outcome.entrant == OWN else f"{short(outcome.ratio)} x{like(outcome)}"
         rows.append(
             [
                 name,

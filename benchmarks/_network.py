@@ -15,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks._harness import FLOOR, ROOT, Child, Missing, Run, Sample, dicom_tool
+from benchmarks._harness import FLOOR, OWN, ROOT, Child, Missing, Run, Sample, dicom_tool
 
 __all__ = [
     "FLOOR",
+    "OURS_312",
+    "PYDCM",
     "Entrant",
     "Files",
     "Server",
@@ -38,10 +40,12 @@ __all__ = [
     "orthanc",
     "pair",
     "peer",
+    "same_python",
     "storescp",
     "user",
 ]
 
+PYDCM, OURS_312 = "pydcm, Python 3.12", f"{OWN}, Python 3.12"
 NO_DELAY = {"TCP_NODELAY": "1"}  # without it DCMTK waits 40 ms for acknowledgements, and the comparison says nothing
 DCMTK_PDU = 131072  # its greatest
 PYTHON_312 = ROOT / "build" / "benchmarks" / "py312" / "bin" / "python"
@@ -67,6 +71,11 @@ Files = Callable[[], Path]  # answers the folder with what is to be sent, making
 Server = Callable[[Path, Wire], AbstractContextManager[tuple[int, Child]]]
 User = Callable[[int, "Path | None", Wire], Sequence[str]]
 Entrant = Callable[[], AbstractContextManager[Run]]
+
+
+def same_python(entrants: Iterable[str]) -> dict[str, str]:
+    """`Contest.subjects`: against pydcm stands the one of ours that runs under its Python."""
+    return {name: OURS_312 for name in entrants if name.startswith(PYDCM)}
 
 
 def emptied(folder: Path) -> None:

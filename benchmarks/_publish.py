@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks._harness import OWN, Contest, Outcome, machine, markdown, short
+from benchmarks._harness import OWN, Contest, Outcome, like, machine, markdown, short
 
 __all__ = ["publish"]
 
@@ -81,7 +81,8 @@ def _line(contest: Contest, outcomes: Sequence[Outcome]) -> str:
             continue
         limit = outcome.entrant.startswith("limit:")
         name = outcome.entrant.removeprefix("limit:").strip()
-        (limits if limit else peers).append(f"{short(outcome.ratio)} x {name}")
+        told = like(outcome).removeprefix(", ")
+        (limits if limit else peers).append(f"{short(outcome.ratio)} x {name}{told and f' ({told})'}")
     rate = f"{own.rate / 1e6:.3g} million" if own.rate >= 1e6 else short(own.rate)
     rate += f" {contest.unit}/s"
     if contest.unit_bytes:

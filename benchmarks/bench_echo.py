@@ -9,6 +9,8 @@ from pathlib import Path
 from benchmarks._harness import OWN, Contest
 from benchmarks._network import (
     FLOOR,
+    OURS_312,
+    PYDCM,
     Server,
     User,
     Wire,
@@ -18,6 +20,7 @@ from benchmarks._network import (
     orthanc,
     pair,
     peer,
+    same_python,
     storescp,
     user,
 )
@@ -46,7 +49,7 @@ def _contest(
         label: pair(server, client, wire, out=out(label), pinned=pinned, share=shares.get(label, 1))
         for label, (server, client) in ends.items()
     }
-    return Contest(name, title, unit, wire.count, entrants, rounds=5, goals=goals, note=note)
+    return Contest(name, title, unit, wire.count, entrants, 0, 5, goals, same_python(entrants), note)
 
 
 def contests() -> Iterable[Contest]:
@@ -55,7 +58,8 @@ def contests() -> Iterable[Contest]:
         OWN: peer("own"),
         "dicomcore.aio": peer("own-aio"),
         "DCMTK": storescp,
-        "pydcm": peer("pydcm"),
+        OURS_312: peer("own@3.12"),
+        PYDCM: peer("pydcm"),
         "Orthanc": orthanc(),
         "pynetdicom": peer("pynetdicom"),
         FLOOR: floor_server,
@@ -68,7 +72,8 @@ def contests() -> Iterable[Contest]:
             OWN: (peer("own"), user("own")),
             "dicomcore.aio": (peer("own-aio"), user("own-aio")),
             "DCMTK": (storescp, dcmtk("echoscu")),
-            "pydcm, Python 3.12": (peer("pydcm"), user("pydcm")),
+            OURS_312: (peer("own@3.12"), user("own@3.12")),
+            PYDCM: (peer("pydcm"), user("pydcm")),
             "pynetdicom": (peer("pynetdicom"), user("pynetdicom")),
             FLOOR: (floor_server, floor_user("echo")),
         },

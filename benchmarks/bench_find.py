@@ -9,6 +9,8 @@ from pathlib import Path
 from benchmarks._harness import OWN, Contest
 from benchmarks._network import (
     FLOOR,
+    OURS_312,
+    PYDCM,
     Wire,
     dcmqrscp,
     dcmtk,
@@ -43,13 +45,15 @@ def contests() -> Iterable[Contest]:
         {
             OWN: pair(peer("own-find"), asking, WIRE, out=_out("own")),
             "dicomcore, each a new Dataset": pair(peer("own-find-new"), asking, WIRE, out=_out("new")),
-            "pydcm": pair(peer("pydcm"), asking, WIRE, out=_out("pydcm"), share=4),
+            OURS_312: pair(peer("own-find@3.12"), asking, WIRE, out=_out("own-312")),
+            PYDCM: pair(peer("pydcm"), asking, WIRE, out=_out("pydcm"), share=4),
             "DCMTK (dcmqrscp)": pair(dcmqrscp(files), asking, WIRE, out=_out("dcmtk"), share=10),
             "Orthanc": pair(orthanc(files), asking, WIRE, out=_out("orthanc"), share=10),
             "pynetdicom": pair(peer("pynetdicom"), asking, WIRE, out=_out("pynetdicom"), share=40),
             FLOOR: pair(floor_server, asking, WIRE, out=_out("bare")),
         },
         rounds=5,
+        subjects={PYDCM: OURS_312},
         note=(
             "Ours yields one prepared Dataset of ten elements, or builds each (goals: 30,000/s and 15,000/s); so do the"
             " Python peers with one; dcmqrscp and Orthanc ask their databases. Bare C sends copies, many at a time."
@@ -63,10 +67,12 @@ def contests() -> Iterable[Contest]:
         {
             OWN: pair(floor_server, user("own"), WIRE, out=_out("scu-own")),
             "DCMTK (findscu)": pair(floor_server, dcmtk("findscu"), WIRE, out=_out("scu-dcmtk")),
-            "pydcm": pair(floor_server, user("pydcm"), WIRE, out=_out("scu-pydcm"), share=4),
+            OURS_312: pair(floor_server, user("own@3.12"), WIRE, out=_out("scu-own-312")),
+            PYDCM: pair(floor_server, user("pydcm"), WIRE, out=_out("scu-pydcm"), share=4),
             "pynetdicom": pair(floor_server, user("pynetdicom"), WIRE, out=_out("scu-pynetdicom"), share=20),
             FLOOR: pair(floor_server, asking, WIRE, out=_out("scu-bare")),
         },
         rounds=5,
+        subjects={PYDCM: OURS_312},
         note="Goal: 25,000/s. findscu prints each of them, to nowhere.",
     )
