@@ -23,7 +23,8 @@ DATA = bytes(range(256)) * 512  # 128 KiB: four heads
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "object.dcm"
+    path = tmp_path / "folder" / "object.dcm"
+    path.parent.mkdir()
     path.write_bytes(DATA)
     return path
 
@@ -148,11 +149,7 @@ CHANGES = [truncate, replace, rewrite, Path.unlink, become_folder, lose_folder]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_file_is_told_and_never_read(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    path = folder / "object.dcm"
-    path.write_bytes(DATA)
+def test_a_changed_file_is_told_and_never_read(path: Path, change: Callable[[Path], None]) -> None:
     source = FileSource(path)
     before = descriptors()
     change(path)
@@ -202,11 +199,7 @@ def test_bytes_are_read_into_room(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_file_is_not_mapped(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    path = folder / "object.dcm"
-    path.write_bytes(DATA)
+def test_a_changed_file_is_not_mapped(path: Path, change: Callable[[Path], None]) -> None:
     source = FileSource(path)
     before = descriptors()
     change(path)

@@ -17,7 +17,7 @@ from dicomcore.net import AE, store
 from dicomcore.services.base import ServiceProvider
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
-from tests.net.conftest import free_port, write_ct
+from tests.net.conftest import free_port
 
 Peer = Callable[[str], str]
 PATIENCE = 240.0
@@ -60,18 +60,6 @@ def storescp(program: str, folder: Path, *options: str) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    found = []
-    for number, length in enumerate((2, 5_000, 300_000, 1_000_000)):
-        path = folder / f"{number}.dcm"
-        write_ct(path, length)
-        found.append(path)
-    return found
 
 
 def body(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -75,17 +74,6 @@ def test_dcmtk_states_who_it_is(peer: Peer, tmp_path: Path, options: list[str], 
     if identity is not None:
         assert identity.response_requested == ("-rsp" in options)
         assert identity.name in ("jo", "stranger", "")
-
-
-@pytest.fixture
-def pynetdicom() -> Any:
-    try:
-        import pynetdicom
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("pynetdicom is not installed")
-        pytest.skip("pynetdicom is not installed")
-    return pynetdicom
 
 
 @pytest.mark.parametrize(

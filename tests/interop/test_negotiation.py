@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -29,17 +28,6 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PRIVATE = "1.2.3.4.5"
 TIMEOUT = 10
-
-
-@pytest.fixture
-def pynetdicom() -> Any:
-    try:
-        import pynetdicom
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("pynetdicom is not installed")
-        pytest.skip("pynetdicom is not installed")
-    return pynetdicom
 
 
 class Taker:

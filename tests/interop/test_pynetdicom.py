@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from dicomcore.data.part10 import read_header
 from dicomcore.net import AE, store
@@ -15,30 +12,7 @@ from dicomcore.services.base import ServiceProvider
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.sop_classes import VERIFICATION
-from tests.net.conftest import CT, write_ct
-
-
-@pytest.fixture
-def pynetdicom() -> Any:
-    try:
-        import pynetdicom
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("pynetdicom is not installed")
-        pytest.skip("pynetdicom is not installed")
-    return pynetdicom
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    found = []
-    for number, length in enumerate((2, 5_000, 300_000)):
-        path = folder / f"{number}.dcm"
-        write_ct(path, length)
-        found.append(path)
-    return found
+from tests.net.conftest import CT
 
 
 def their_user(pynetdicom: Any, port: int) -> Any:

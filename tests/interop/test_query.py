@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import threading
@@ -45,17 +44,6 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Example]:
     yield importlib.import_module
     for path in EXAMPLES.glob("*.py"):
         sys.modules.pop(path.stem, None)
-
-
-@pytest.fixture
-def pynetdicom() -> Any:
-    try:
-        import pynetdicom
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("pynetdicom is not installed")
-        pytest.skip("pynetdicom is not installed")
-    return pynetdicom
 
 
 @pytest.fixture
@@ -164,8 +152,8 @@ def test_findscu(peer: Peer, example: Example, tmp_path: Path) -> None:
     assert sorted(dcmread(path).PatientID for path in tmp_path.glob("rsp*.dcm")) == ["0", "1", "2", "3"]
 
 
-def test_findscu_cancels(peer: Peer) -> None:
-    cancelled = threading.Event()
+def finding_until_cancelled(cancelled: threading.Event) -> Scripted:
+    """A provider that finds the same for ever."""
 
     def find(request: Request, context: ServiceContext) -> Steps:
         yield from received_dataset(request, context)
@@ -174,8 +162,12 @@ def test_findscu_cancels(peer: Peer) -> None:
         cancelled.set()
         yield Response(0xFE00)
 
-    uid = "1.2.840.10008.5.1.4.1.2.2.1"
-    with AE("SERVER").serve(0, host="127.0.0.1", services=[Scripted(find, uid, CommandField.C_FIND_RQ)]) as server:
+    return Scripted(find, FIND, CommandField.C_FIND_RQ)
+
+
+def test_findscu_cancels(peer: Peer) -> None:
+    cancelled = threading.Event()
+    with AE("SERVER").serve(0, host="127.0.0.1", services=[finding_until_cancelled(cancelled)]) as server:
         run(peer("findscu"), "-S", "--cancel", "3", "127.0.0.1", str(server.port), "-k", "QueryRetrieveLevel=STUDY")
         assert cancelled.wait(PATIENCE)
 
@@ -280,16 +272,8 @@ def test_they_find(pynetdicom: Any, example: Example) -> None:
 
 def test_they_cancel(pynetdicom: Any, example: Example) -> None:
     cancelled = threading.Event()
-
-    def find(request: Request, context: ServiceContext) -> Steps:
-        yield from received_dataset(request, context)
-        while not context.cancelled:
-            yield Response(0xFF00, {"PatientID": "1"})
-        cancelled.set()
-        yield Response(0xFE00)
-
     with (
-        AE("SERVER").serve(0, host="127.0.0.1", services=[Scripted(find, FIND, CommandField.C_FIND_RQ)]) as server,
+        AE("SERVER").serve(0, host="127.0.0.1", services=[finding_until_cancelled(cancelled)]) as server,
         their_user(pynetdicom, server.port, FIND) as association,
     ):
         statuses = []

@@ -35,7 +35,7 @@ from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 from dicomcore.vocab.tls import tls_profile
 from tests.net.certificates import House, Identity
-from tests.net.conftest import CT, PATIENCE, eventually, free_port, write_ct
+from tests.net.conftest import CT, PATIENCE, eventually, free_port
 
 Peer = Callable[[str], str]
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
@@ -57,18 +57,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 @pytest.fixture(scope="module")
 def their_rsa(house: House) -> Identity:
     return house.authority.issue("theirs", rsa_bits=2048)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    found = []
-    for number, length in enumerate((2, 5_000, 700_000)):
-        path = folder / f"{number}.dcm"
-        write_ct(path, length)
-        found.append(path)
-    return found
 
 
 def body(path: Path) -> bytes:
@@ -166,15 +154,6 @@ def test_their_server(
 
 
 # pynetdicom
-
-
-@pytest.fixture
-def pynetdicom() -> Any:
-    if os.environ.get("CI"):
-        import pynetdicom
-    else:
-        pynetdicom = pytest.importorskip("pynetdicom")
-    return pynetdicom
 
 
 def test_the_user_of_pynetdicom(pynetdicom: Any, house: House, files: list[Path], tmp_path: Path) -> None:
