@@ -16,7 +16,7 @@ from cpython.object cimport PyObject, PyObject_GenericGetAttr
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcpy, memmove
 from decimal cimport dc_decimal, parse_decimal, write_decimal
-from row cimport CUT, DELIMITED, FRAGMENTS, PLAIN, WALKED, Row, end_of, value_offset_of
+from row cimport CUT, DELIMITED, FRAGMENTS, PLAIN, WALKED, Row, end_of, row_of, value_offset_of
 
 from ..errors import EncodingError
 from .scan import DONE, Scanner
@@ -208,18 +208,11 @@ cdef class Place:
         return self._charsets
 
     cdef const Row *find(self, uint32_t wanted) noexcept:
-        cdef size_t low = 0, high = self.count, middle
+        cdef size_t at
         if self.rows == NULL:
             return NULL
-        while low < high:
-            middle = (low + high) >> 1
-            if self.rows[middle].tag < wanted:
-                low = middle + 1
-            else:
-                high = middle
-        if low == self.count or self.rows[low].tag != wanted:
-            return NULL
-        return self.rows + low
+        at = row_of(self.rows, self.count, wanted)
+        return self.rows + at if at < self.count and self.rows[at].tag == wanted else NULL
 
     cdef str vr_of(self, const Row *row):
         """The VR where header or dictionary alone tell it, else None."""

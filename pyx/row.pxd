@@ -46,6 +46,18 @@ cdef inline uint32_t length_of(const Row *row) noexcept nogil:
     return <uint32_t>0xFFFFFFFF if row.flags & DELIMITED else row.span
 
 
+cdef inline size_t row_of(const Row *rows, size_t count, uint32_t tag) noexcept nogil:
+    """Where the first row with this tag is or belongs; tags ascend."""
+    cdef size_t low = 0, high = count, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if rows[middle].tag < tag:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 cdef inline void end_at(Row *row, uint64_t end) noexcept nogil:
     cdef uint64_t span = end - value_offset_of(row)
     row.place = (row.place & ~<uint64_t>0xFFFF) | span >> 32

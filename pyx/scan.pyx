@@ -24,7 +24,7 @@ from lenient cimport ISLAND_LEVEL, ISLAND_UNSEEN, NO_ISLAND, IslandSign, view_is
 from ordinary cimport skip_ordinary
 from row cimport (
     BIG, CUT, DELIMITED, EXPLICIT, FRAGMENTS, OFFSET_BITS, PLAIN, WALKED, Row, end_of, header_offset_of, length_of,
-    span_of, value_offset_of,
+    row_of, span_of, value_offset_of,
 )
 from status cimport (
     STATUS_COUNT, STATUS_DEPTH, STATUS_LENGTH, STATUS_MALFORMED, STATUS_MEMORY, STATUS_OK, STATUS_SHORT, Status,
@@ -256,18 +256,13 @@ cdef class ElementIndex:
         return self._find(tag)
 
     cdef Py_ssize_t _find(self, uint32_t tag) noexcept:
-        cdef size_t low = 0, high = self.count, middle
+        cdef size_t at = 0
         if self.ascending:
-            while low < high:
-                middle = (low + high) >> 1
-                if self.rows[middle].tag < tag:
-                    low = middle + 1
-                else:
-                    high = middle
+            at = row_of(self.rows, self.count, tag)
         else:
-            while low < high and self.rows[low].tag != tag:
-                low += 1
-        return <Py_ssize_t>low if low < self.count and self.rows[low].tag == tag else -1
+            while at < self.count and self.rows[at].tag != tag:
+                at += 1
+        return <Py_ssize_t>at if at < self.count and self.rows[at].tag == tag else -1
 
     def row(self, Py_ssize_t i) -> tuple:
         """(tag, VR code or 0, length or FFFFFFFF, value_offset, header_offset, end_offset)"""

@@ -81,21 +81,15 @@ class Dataset(Level, Convertible):
         if origin is None:
             return default
         row = origin.index.find(tag)
-        if row < 0:
-            return default
-        vr = origin.vr(row, tag)
-        if vr == "SQ":
-            return self._sequence(tag, row)
-        value = origin.value(tag, vr, origin.raw(row))
-        if type(value) is MultiValue:
-            value.owner = partial(self._adopt, tag, vr)
-        return value
+        return default if row < 0 else self._from_row(origin, row, tag, origin.vr(row, tag))
 
     def _read_value(self, tag: int, vr: str) -> Any:
         """The value of an element of the origin, whatever the edits say; `Element` asks for it on first touch."""
         origin = self._origin
         assert origin is not None
-        row = origin.index.find(tag)
+        return self._from_row(origin, origin.index.find(tag), tag, vr)
+
+    def _from_row(self, origin: Origin, row: int, tag: int, vr: str) -> Any:
         if vr == "SQ":
             return self._sequence(tag, row)
         value = origin.value(tag, vr, origin.raw(row))

@@ -57,20 +57,9 @@ def decode_frame(
     ``view`` begins ``bit`` bits before the frame: 0 to 7, or 15 in ``words``, and ends with the byte or word that ends
     it. Unused bits are cleared, chrominance is spread; the colours stay.
     """
-    single = model.bits_allocated == 1
     try:
-        decode(
-            view,
-            out.data.cast("B"),  # refuses what is not C-contiguous
-            model.samples,
-            0 if single else model.bits_allocated // 8,
-            model.bits_stored,
-            model.kind == "i",
-            WORDS if words and big_endian else BIG if big_endian else LITTLE,
-            model.planar,
-            model.subsampled,
-            bit,
-        )
+        # The cast refuses what is not C-contiguous.
+        decode(view, out.data.cast("B"), *_layout(model, big_endian, words), bit)
     except ValueError:
         _explain(len(view), model, words and big_endian)
         raise
@@ -109,9 +98,12 @@ def encode_frame(
             path=model.path,
             clause="PS3.3 C.7.6.3.1.2",
         )
-    done = encode(
-        flat,
-        out,
+    return encode(flat, out, *_layout(model, big_endian, words), bit) or b""
+
+
+def _layout(model: ImageModel, big_endian: bool, words: bool) -> tuple[int, int, int, bool, int, bool, bool]:
+    """How the kernel is told what stored pixels are like."""
+    return (
         model.samples,
         0 if model.bits_allocated == 1 else model.bits_allocated // 8,
         model.bits_stored,
@@ -119,9 +111,7 @@ def encode_frame(
         WORDS if words and big_endian else BIG if big_endian else LITTLE,
         model.planar,
         model.subsampled,
-        bit,
     )
-    return done or b""
 
 
 def as_described(frame: Array, model: ImageModel) -> Array:

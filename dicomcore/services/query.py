@@ -111,33 +111,17 @@ def model_uid(model: str, operation: str) -> str:
     raise NegotiationError(f"no information model {model!r}", hint=hint)
 
 
-def c_find(
-    negotiated: Negotiated,
-    query: Elements,
-    model: str,
-    **how: Unpack[How],
-) -> Ask[Found]:
+def c_find(negotiated: Negotiated, query: Elements, model: str, **how: Unpack[How]) -> Ask[Found]:
     """Ask which entities match ``query``. NegotiationError without a context, EncodingError for a bad value."""
     return _ask("C-FIND", negotiated, query, model, _found, **how)
 
 
-def c_get(
-    negotiated: Negotiated,
-    query: Elements,
-    model: str,
-    **how: Unpack[How],
-) -> Ask[Progress]:
+def c_get(negotiated: Negotiated, query: Elements, model: str, **how: Unpack[How]) -> Ask[Progress]:
     """Ask for instances over this association; raises as `c_find`."""
     return _ask("C-GET", negotiated, query, model, _progress, **how)
 
 
-def c_move(
-    negotiated: Negotiated,
-    query: Elements,
-    destination: str,
-    model: str,
-    **how: Unpack[How],
-) -> Ask[Progress]:
+def c_move(negotiated: Negotiated, query: Elements, destination: str, model: str, **how: Unpack[How]) -> Ask[Progress]:
     """Ask the peer to send instances to the AE called ``destination``; raises as `c_find`."""
     if not is_ae_title(destination):
         raise LocalProtocolError(f"{destination!r} is no AE title", clause="PS3.5 6.2")

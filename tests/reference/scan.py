@@ -137,29 +137,25 @@ class Reader:
 
     def head(self, at: int, stop: int, explicit: bool, big: bool) -> Head | int:
         """The header, or the tag of one that does not fit."""
-        order = ">" if big else "<"
-        group, element = struct.unpack_from(order + "HH", self.data, at)
-        tag: int = group << 16 | element
-        raw = self.data[at + 4 : at + 6]
-        if explicit and group != 0xFFFE:
-            vr = VRS.get(raw.decode("latin-1"))
-            if vr is not None and vr.long_header:
-                if stop - at < 12:
-                    return tag
-                (length,) = struct.unpack_from(order + "L", self.data, at + 8)
-                return Head(tag, vr.code, length, 12)
-            if vr is not None or all(32 <= byte < 127 for byte in raw):
-                length = struct.unpack_from(order + "H", self.data, at + 6)[0]
-                if vr is None and not length and stop - at >= 12 and self.tag(at + 8, big) <= tag:
-                    (length,) = struct.unpack_from(order + "L", self.data, at + 8)
-                    return Head(tag, raw.decode(), length, 12, ALIEN_VR)
-                return Head(tag, raw.decode(), length, 8, 0 if vr is not None else ALIEN_VR)
-            return Head(tag, "", struct.unpack_from(order + "L", self.data, at + 4)[0], 8, NO_VR)
-        return Head(tag, "", struct.unpack_from(order + "L", self.data, at + 4)[0], 8)
+        tag, raw = self.tag(at, big), self.data[at + 4 : at + 6]
+        if not explicit or tag >> 16 == 0xFFFE:
+            return Head(tag, "", self.number(at + 4, 4, big), 8)
+        vr = VRS.get(raw.decode("latin-1"))
+        if vr is not None and vr.long_header:
+            return tag if stop - at < 12 else Head(tag, vr.code, self.number(at + 8, 4, big), 12)
+        if vr is None and not all(32 <= byte < 127 for byte in raw):
+            return Head(tag, "", self.number(at + 4, 4, big), 8, NO_VR)
+        length = self.number(at + 6, 2, big)
+        if vr is None and not length and stop - at >= 12 and self.tag(at + 8, big) <= tag:
+            return Head(tag, raw.decode(), self.number(at + 8, 4, big), 12, ALIEN_VR)
+        return Head(tag, raw.decode(), length, 8, ALIEN_VR if vr is None else 0)
+
+    def number(self, at: int, size: int, big: bool) -> int:
+        assert at + size <= len(self.data)
+        return int.from_bytes(self.data[at : at + size], "big" if big else "little")
 
     def tag(self, at: int, big: bool) -> int:
-        group, element = struct.unpack_from(">HH" if big else "<HH", self.data, at)
-        return int(group << 16 | element)
+        return self.number(at, 2, big) << 16 | self.number(at + 2, 2, big)
 
     def has_vr(self, at: int) -> bool:
         return self.data[at + 4 : at + 6].decode("latin-1") in VRS
@@ -197,7 +193,7 @@ class Reader:
         if at + 8 + length <= level.stop:
             return head
         raw = self.data[at + 4 : at + 6]
-        short = int.from_bytes(self.data[at + 6 : at + 8], "big" if level.big else "little")
+        short = self.number(at + 6, 2, level.big)
         if is_damaged(self.data, at, level.stop, level.big, short, raw):
             return Head(head.tag, raw.decode("latin-1").replace("\0\0", ""), short, 8, ALIEN_VR)
         return head
