@@ -49,7 +49,8 @@ def _contest(
         label: pair(server, client, wire, out=out(label), pinned=pinned, share=shares.get(label, 1))
         for label, (server, client) in ends.items()
     }
-    return Contest(name, title, unit, wire.count, entrants, 0, 5, goals, same_python(entrants), note)
+    like = same_python(entrants)
+    return Contest(name, title, unit, wire.count, entrants, rounds=5, goals=goals, subjects=like, note=note)
 
 
 def contests() -> Iterable[Contest]:
