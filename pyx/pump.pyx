@@ -13,19 +13,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from bits cimport load_u32, store_u32
+from vectors cimport iovec, passed, ssize_t, write_all
 
 cdef extern from "<sys/types.h>" nogil:
-    ctypedef long ssize_t
     ctypedef long long off_t
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int socket, void *buffer, size_t length, int flags)
 
 cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-    ssize_t writev(int file, const iovec *vector, int count)
     ssize_t preadv(int file, const iovec *vector, int count, off_t offset)
 
 cdef enum Reason:
@@ -141,31 +137,6 @@ cdef int _scatter(
     return reason
 
 
-cdef int _passed(iovec *vector, int count, size_t length) noexcept nogil:
-    """So many bytes from the front are done with: how many pieces are, the next one being cut to what is left of it."""
-    cdef int done = 0
-    while done < count and length >= vector[done].iov_len:
-        length -= vector[done].iov_len
-        done += 1
-    if done < count:
-        vector[done].iov_base = <uint8_t *>vector[done].iov_base + length
-        vector[done].iov_len -= length
-    return done
-
-
-cdef int _write(int file, iovec *vector, int count) noexcept nogil:
-    """All of it; 0, or the error number."""
-    cdef int done = 0
-    cdef ssize_t written
-    while done < count:
-        written = writev(file, vector + done, count - done)
-        if written >= 0:
-            done += _passed(vector + done, count - done, written)
-        elif errno != EINTR:
-            return errno
-    return 0
-
-
 cdef int _receive(
     int sock, int file, uint8_t *block, uint64_t size, uint64_t most, Frame *frame, Span *span, uint64_t *moved,
     uint64_t *received, int *error, bint *short_read
@@ -189,7 +160,7 @@ cdef int _receive(
             reason = _scatter(block, span, frame, vector, &count, &length)
             moved[0] += length
             if file >= 0 and count:
-                error[0] = _write(file, vector, count)
+                error[0] = write_all(file, vector, count)
                 if error[0]:
                     file = -1
             if reason != R_MORE:
@@ -248,7 +219,7 @@ cdef int _read(int file, uint64_t at, iovec *vector, int count, bint *shorter) n
     while done < count:
         got = preadv(file, vector + done, count - done, <off_t>at)
         if got > 0:
-            done += _passed(vector + done, count - done, got)
+            done += passed(vector + done, count - done, got)
             at += got
         elif got == 0:
             shorter[0] = True

@@ -281,16 +281,21 @@ def encode_file_meta(
     preamble: bytes = b"\0" * 128,
 ) -> bytes:
     """Preamble, prefix and file meta information (PS3.10 7.1) with this implementation's own UID and version name."""
-    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, (source_ae, sending_ae, receiving_ae))
     value = _even(sop_instance_uid, b"\0")
-    length = len(before) + 8 + len(value) + len(after)
-    start = _element(0x00, b"UL", _LENGTH.pack(length))
-    return b"".join([preamble, b"DICM", start, before, _SHORT.pack(2, 0x03, b"UI", len(value)), value, after])
+    titles = source_ae, sending_ae, receiving_ae
+    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, titles, len(value))
+    return b"".join((preamble, before, value, after))
 
 
-@lru_cache(maxsize=256)
-def _around_instance(sop_class_uid: str, transfer_syntax_uid: str, titles: tuple[str, ...]) -> tuple[bytes, bytes]:
-    """The elements before and after the SOP Instance UID: the same for many instances."""
+@lru_cache(maxsize=1024)
+def _around_instance(
+    sop_class_uid: str, transfer_syntax_uid: str, titles: tuple[str, ...], length: int
+) -> tuple[bytes, bytes]:
+    """What is before, from the prefix on, and after a SOP Instance UID of ``length``: the same for many instances."""
     rows = [_element(number, b"AE", _even(title, b" ")) for number, title in zip(_TITLES, titles, strict=True) if title]
     syntax = _element(0x10, b"UI", _even(transfer_syntax_uid, b"\0"))
-    return _VERSION + _element(0x02, b"UI", _even(sop_class_uid, b"\0")), b"".join([syntax, _OWN, *rows])
+    after = b"".join([syntax, _OWN, *rows])
+    sop_class = _VERSION + _element(0x02, b"UI", _even(sop_class_uid, b"\0"))
+    before = sop_class + _SHORT.pack(2, 0x03, b"UI", length)
+    group_length = _element(0x00, b"UL", _LENGTH.pack(len(before) + length + len(after)))
+    return b"DICM" + group_length + before, after

@@ -4,7 +4,8 @@
 sees part of an object, two writers of one instance never mix, and what a killed process leaves behind is recognised by
 its prefix (the process id follows it) and by the lock that it no longer holds (`try_remove_leftover`).
 ``durability="process"``: after `commit` the file is complete, closed and under its final name (safe against kill -9);
-``"power"``: file and folder are fsynced too, the file before the rename and the folder after it.
+``"power"``: file and folder are fsynced too, the file before the rename and the folder after it. `deposit_file` makes
+a file whose bytes are all at hand, in one step of compiled code where the platform has that.
 """
 
 from __future__ import annotations
@@ -31,11 +32,28 @@ with suppress(ImportError):
 
     LOCKS = fcntl
 
-__all__ = ["TEMPORARY_PREFIX", "FileSink", "MemorySink", "Sink", "SpillSink", "TemporaryPaths", "try_remove_leftover"]
+DEPOSIT: Any = None  # where a file cannot be made in one step, as on Windows
+with suppress(ImportError):
+    from dicomcore._core.deposit import deposit
+
+    DEPOSIT = deposit
+
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "FileSink",
+    "MemorySink",
+    "Sink",
+    "SpillSink",
+    "TemporaryPaths",
+    "deposit_file",
+    "try_remove_leftover",
+]
 
 TEMPORARY_PREFIX = ".dicomcore-"
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _VECTOR_COUNT = 1024  # IOV_MAX of every system that has writev
+_PIECE_COUNT = 64  # that a deposit takes
+_ATTEMPTS = 4  # somebody may take a file for a leftover as it is made, but not again and again
 
 
 class Sink(Protocol):
@@ -208,6 +226,21 @@ class FileSink:
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:
             self._abandon()
+
+
+def deposit_file(path: str, pieces: Sequence[ReadableBuffer], temporary_paths: TemporaryPaths) -> None:
+    """A file at ``path`` of these pieces, as a `FileSink` of durability "process" makes it; one that is there goes."""
+    if DEPOSIT is not None:
+        together = list(pieces) if len(pieces) <= _PIECE_COUNT else [b"".join(pieces)]
+        final = os.fsencode(path)
+        for _ in range(_ATTEMPTS):
+            error = DEPOSIT(os.fsencode(temporary_paths()), final, together)
+            if not error:
+                return
+            if error > 0:
+                raise OSError(error, os.strerror(error), path)
+    with FileSink(path, temporary_paths=temporary_paths) as sink:
+        sink.writev(pieces)
 
 
 def _claim(descriptor: int) -> bool:

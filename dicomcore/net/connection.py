@@ -83,7 +83,7 @@ class Connection:
         facilities: Facilities,
         router: Router,
         guard: AbstractContextManager[Any] | None = None,
-        defer: Callable[[Operation, int], bool] | None = None,
+        defer: Callable[[bool, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
         watch: Watch | None = None,
         share: Share | None = None,

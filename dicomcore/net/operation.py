@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
-from dicomcore.errors import LimitExceeded
+from dicomcore.errors import LimitExceeded, LocalProtocolError
 from dicomcore.services.base import Answer, Invoke, Provider, Receive, Request, Response, ServiceContext, User
 
-__all__ = ["ANSWER", "BODY", "NOTHING", "ROOM", "Operation"]
+__all__ = ["ANSWER", "BODY", "NOTHING", "ROOM", "Operation", "Write", "no_effect", "whole_body"]
 
 # What an operation waits for. An operation that is being advanced, or has a driver at work for it, waits for nothing.
 NOTHING: Final = ""
@@ -84,6 +86,11 @@ class Operation:
             self.error = error
 
     @property
+    def takes(self) -> bool:
+        """It has said what becomes of its body."""
+        return self.receive is not None or self.held is not None
+
+    @property
     def pauses(self) -> bool:
         """It waits until what it answered has left."""
         return self.waits == ROOM
@@ -129,3 +136,29 @@ class Operation:
         value, failure = self.value, self.failure
         self.value = self.failure = None
         return self.provider.send(value) if failure is None else self.provider.throw(failure)
+
+
+class Write(NamedTuple):
+    """Fragments that a driver takes to the sink elsewhere: ``operation.take(views)``, then `Operations.written`."""
+
+    operation: Operation
+    views: list[memoryview]
+    last: bool
+
+
+def no_effect(effect: object) -> LocalProtocolError:
+    """Why a provider cannot yield this, or not now."""
+    if isinstance(effect, Receive):
+        return LocalProtocolError("no body is left to receive", hint="the request had none, or it was received already")
+    what = f"a provider yields Response, Receive or another effect, not {type(effect).__name__}"
+    return LocalProtocolError(what, hint="see dicomcore.services.base")
+
+
+def whole_body(inbox: Iterable[Any]) -> list[memoryview] | None:
+    """The body of the request that is the first of the inbox; None while its end is not here."""
+    views: list[memoryview] = []
+    for _, view, last in islice(inbox, 1, None):
+        views.append(view)
+        if last:
+            return views
+    return None

@@ -8,7 +8,8 @@ providers ask on this association and get their answers, failures become a statu
 
 Promised: as many providers run together as the window allows, further requests wait unread, and so they do while
 responses pile up that the peer does not take; an operation is advanced by one thread at a time; one that ends, or whose
-association ends, closes its provider, so that it takes back what it began. ``guard`` is the lock of drivers with
+association ends, closes its provider, so that it takes back what it began. A request that is here with its whole body,
+and whose service can answer at once, is answered by `next`, without an operation. ``guard`` is the lock of drivers with
 threads: it is held while the exchange is used, never while the code of a provider or a sink runs. `next` is for the one
 thread that reads; what it raises (a DicomError) is why the association is to be aborted.
 """
@@ -18,13 +19,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
-from dicomcore.errors import LimitExceeded, LocalProtocolError
+from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Share
-from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation
+from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation, Write, no_effect, whole_body
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import (
     Answer,
@@ -53,14 +54,6 @@ DriverEffect = Call | Associate | Await | At | Perform
 log = Log("services")
 
 
-class Write(NamedTuple):
-    """Fragments that a driver takes to the sink elsewhere: ``operation.take(views)``, then `Operations.written`."""
-
-    operation: Operation
-    views: list[memoryview]
-    last: bool
-
-
 class Operations:
     """All operations of one association.
 
@@ -68,8 +61,9 @@ class Operations:
     ``put_off()``, alike, is asked after a Pending response: True when it need not be written yet, since the driver will
     see to that in a moment, or with the next.
     ``share``: what it has of the server's budget of memory; None where there is none.
-    ``defer(operation, length)``: whether the driver writes these bytes itself; they are then in `write`, and `next`
-    finds nothing more until `written` was called.
+    ``defer(prompt, length)``: whether so many bytes of a body, for an operation that is prompt or not, are nothing for
+    this thread: the driver writes them itself. They are then in `write`, and `next` finds nothing more until `written`
+    was called.
     """
 
     def __init__(
@@ -80,7 +74,7 @@ class Operations:
         *,
         flush: Callable[[], bool],
         guard: AbstractContextManager[Any] | None = None,
-        defer: Callable[[Operation, int], bool] | None = None,
+        defer: Callable[[bool, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
         watch: Watch | None = None,
         share: Share | None = None,
@@ -107,6 +101,7 @@ class Operations:
         self._windowless: deque[Operation] = deque()  # their users wait until one more request may be open
         self._receiving: Operation | None = None  # whose body arrives
         self._gathering: tuple[ResponseReceived, bytearray] | None = None
+        self._context: ServiceContext | None = None
 
     @property
     def idle(self) -> bool:
@@ -183,7 +178,7 @@ class Operations:
         if type(self.inbox[0]) is RequestReceived:
             return len(self.running) < self._capacity and (room or not self._crammed)
         receiving = self._receiving
-        return self._gathering is not None or receiving is None or (_takes(receiving) and not self.starved)
+        return self._gathering is not None or receiving is None or (receiving.takes and not self.starved)
 
     def next(self, *, room: bool) -> Operation | None:
         """Work off the inbox until an operation can go on: that one. None when nothing is left or the next has to wait.
@@ -203,12 +198,14 @@ class Operations:
             first: Any = inbox[0]
             kind = type(first)
             if kind is Fragment:
-                if self._receiving is not None and not _takes(self._receiving):
+                if self._receiving is not None and not self._receiving.takes:
                     return None
                 ready = self._fragments()
             elif kind is RequestReceived:
                 if (self.running and len(self.running) >= self._capacity) or self._crammed:
                     return None
+                if self._answered_at_once(first):
+                    continue
                 inbox.popleft()
                 ready = self._begin(first)
             else:
@@ -227,6 +224,53 @@ class Operations:
     def _crammed(self) -> bool:
         """More responses wait to be taken than a peer that keeps to the window can have left there."""
         return self._unsent >= self._limits.operations_window
+
+    def _answered_at_once(self, message: RequestReceived) -> bool:
+        """Answer the first of the inbox, if all of it is here and its service can do that now. Whether that is done."""
+        context_id, command, has_body = message
+        agreed = self.exchange.negotiated.contexts[context_id]
+        service = self._router.at_once.get((agreed.general or agreed.abstract_syntax, command.field))
+        if service is None:
+            return False
+        inbox = self.inbox
+        if (views := whole_body(inbox) if has_body else []) is None:
+            return False
+        length = sum(map(len, views))
+        if length > self._limits.object_length or (self._defer is not None and self._defer(True, length)):
+            return False
+        inbox.popleft()
+        for _ in views:
+            inbox.popleft()
+        request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
+        watch = self.watch
+        watch.began(request)
+        try:
+            response = service(request, self._context or self._make_context(), views)
+            if type(response) is not Response or response.is_pending:
+                raise LocalProtocolError(f"at once a final response is answered, not {response!r}")
+            if response.body is not None:
+                response = with_encoded_body(response, agreed.transfer_syntax, self._limits)
+        except Exception as error:
+            response = self._refusal(request, error)
+        except BaseException as error:
+            watch.left(request)
+            if not isinstance(error, SystemExit):
+                raise
+            log.exception("serving %r failed", self.calling_ae, extra=watch.extra)
+            raise AssociationAborted(f"serving failed: {error}", answer=(0, 0)) from error
+        with self._guard:
+            if self.over:
+                watch.left(request)
+            else:
+                self._send(request, response)
+                self._unsent += 1
+                self._flush()
+        return True
+
+    def _make_context(self) -> ServiceContext:
+        """What services are told that nobody can cancel: the same for all."""
+        self._context = context = ServiceContext(self._limits, self.exchange.negotiated, self.exchange.requestor)
+        return context
 
     def _begin(self, message: RequestReceived) -> Operation:
         negotiated = self.exchange.negotiated
@@ -262,7 +306,7 @@ class Operations:
         if operation is None:
             return self._gather(views, last)
         defer = self._defer if operation.receive is not None and operation.error is None else None
-        if defer is not None and defer(operation, sum(map(len, views))):
+        if defer is not None and defer(operation.prompt, sum(map(len, views))):
             operation.waits = NOTHING  # but for the driver
             self.write = Write(operation, views, last)
             return None
@@ -392,7 +436,7 @@ class Operations:
                 elif kind in _FOR_DRIVERS:
                     return effect  # type: ignore[no-any-return]
                 else:
-                    operation.failure = _no_effect(effect)
+                    operation.failure = no_effect(effect)
         except StopIteration:
             if operation.answered:
                 self._leave(operation)
@@ -435,20 +479,10 @@ class Operations:
         """Send a response. False when the provider has to wait until there is room for more."""
         if operation.answered:
             return True
-        request = operation.request
         with self._guard:
             if self.over:
                 return True
-            try:
-                operation.answered = self.exchange.respond(
-                    request.context_id, response.command(request.command), response.body
-                )
-            except LocalProtocolError as error:
-                name = request.command.name
-                log.warning("%s: a response that cannot be sent: %s", name, error, extra=self.watch.extra)
-                operation.answered = True
-                with suppress(LocalProtocolError):  # after our own A-RELEASE request nothing may follow (PS3.8, Sta7)
-                    self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
+            operation.answered = self._send(operation.request, response)
             if operation.answered:
                 self._unsent += 1
                 self._flush()
@@ -459,16 +493,28 @@ class Operations:
             self.roomless.append(operation)
             return False
 
+    def _send(self, request: Request, response: Response) -> bool:
+        """Queue a response, with the guard held; whether it is the last to this request."""
+        try:
+            return self.exchange.respond(request.context_id, response.command(request.command), response.body)
+        except LocalProtocolError as error:
+            name = request.command.name
+            log.warning("%s: a response that cannot be sent: %s", name, error, extra=self.watch.extra)
+            with suppress(LocalProtocolError):  # after our own A-RELEASE request nothing may follow (PS3.8, Sta7)
+                self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
+            return True
+
+    def _refusal(self, request: Request, error: Exception) -> Response:
+        """What a provider's exception becomes; the log hears of it too."""
+        name, extra = request.command.name, self.watch.extra
+        log.warning("%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error, extra=extra)
+        return Response(status_of(error))
+
     def _failed(self, operation: Operation, error: Exception) -> None:
         """A provider's exception becomes a failure status; when it has answered already, only the log hears of it."""
         operation.failed = True
         if not self.over:
-            name = operation.request.command.name
-            extra = self.watch.extra
-            log.warning(
-                "%s from %r: the provider failed: %s", name, self.calling_ae, error, exc_info=error, extra=extra
-            )
-            refusal = Response(status_of(error))
+            refusal = self._refusal(operation.request, error)
             if operation.body_open:
                 operation.held = refusal  # sent when the body has been drained; the provider then ends once more
                 if self._wait(operation, BODY):
@@ -497,15 +543,3 @@ class Operations:
 
 
 _FOR_DRIVERS: Final = frozenset({Call, Associate, Await, At, Perform})
-
-
-def _no_effect(effect: object) -> LocalProtocolError:
-    if isinstance(effect, Receive):
-        return LocalProtocolError("no body is left to receive", hint="the request had none, or it was received already")
-    what = f"a provider yields Response, Receive or another effect, not {type(effect).__name__}"
-    return LocalProtocolError(what, hint="see dicomcore.services.base")
-
-
-def _takes(operation: Operation) -> bool:
-    """It has said what becomes of its body."""
-    return operation.receive is not None or operation.held is not None

@@ -17,7 +17,10 @@
 - a service may have an attribute ``coroutines``: True says that it hands coroutine functions to `Call` or uses `Await`,
   so that only the asyncio driver can run it;
 - a service may have an attribute ``prompt``: True says that nothing in it waits and no code of an application runs,
-  so that the driver need not look out for a cancel or the peer's end meanwhile.
+  so that the driver need not look out for a cancel or the peer's end meanwhile;
+- a ``prompt`` service may also have a method ``at_once(request, context, views)``, which is asked instead of ``handle``
+  where the whole body is at hand, in ``views`` (none, if the request has no body): it answers the final `Response`, and
+  an exception of it is treated as one of a provider. Whoever overrides ``handle`` alone is asked by ``handle`` alone.
 
 **User (SCU).** A generator that yields `Invoke` and is answered an `Answer`; after a Pending one it
 yields `MORE` for the next. Its return value is the result. Generators do not know each other, so a driver may run
@@ -48,6 +51,7 @@ __all__ = [
     "Asking",
     "Associate",
     "At",
+    "AtOnce",
     "Await",
     "BodySink",
     "Call",
@@ -272,6 +276,7 @@ Effect: TypeAlias = Receive | Call | Perform | Associate | Await | At | Response
 Provider: TypeAlias = Generator[Effect, Any, None]
 User: TypeAlias = Generator[Invoke | More, Answer, Any]
 Asking: TypeAlias = Generator[Invoke, Answer, Answer]  # a user that asks once and gets one answer
+AtOnce: TypeAlias = Callable[[Request, ServiceContext, list[memoryview]], Response]
 
 
 class ServiceProvider(Protocol):
@@ -288,6 +293,8 @@ class ServiceProvider(Protocol):
 
 class Router:
     """Services side by side on one application entity. ``supported`` and ``roles`` are what `Acceptance` wants to know.
+
+    ``at_once``: by abstract syntax and command, the methods of that name.
 
     A service may have an attribute ``roles``: the (scu, scp) roles that requestors may take for SOP classes, such as
     that of an SCP for the instances that a C-GET sends back to them.
@@ -312,6 +319,8 @@ class Router:
         self.roles: Mapping[str, tuple[bool, bool]] = MappingProxyType(roles)
         self._providers = providers
         self._prompt = frozenset(key for key, service in providers.items() if getattr(service, "prompt", False))
+        at_once = {key: found for key in self._prompt if (found := _try_at_once(providers[key])) is not None}
+        self.at_once: Mapping[tuple[str, int], AtOnce] = MappingProxyType(at_once)
 
     def find(self, abstract_syntax: str, command_field: int) -> ServiceProvider | int:
         """The provider for a command on a context, or the status to refuse it with (PS3.7 Annex C)."""
@@ -354,6 +363,17 @@ def _check_service(service: Any) -> None:
     if not fits or not all(field in _REQUESTS for field in commands):
         hint = "a set of requests, such as frozenset({CommandField.C_FIND_RQ})"
         raise LocalProtocolError(f"commands of {name} is {commands!r}", hint=hint)
+
+
+def _try_at_once(service: ServiceProvider) -> AtOnce | None:
+    """Its method of that name, unless what it does was changed by another ``handle``."""
+    found: AtOnce | None = getattr(service, "at_once", None)
+    for names in (getattr(service, "__dict__", {}), *map(vars, type(service).__mro__)):
+        if "at_once" in names:
+            return found
+        if "handle" in names:
+            return None
+    return found
 
 
 def _no_provider(service: ServiceProvider, found: object) -> Provider:

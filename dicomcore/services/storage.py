@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -41,7 +41,7 @@ from .base import (
     is_coroutine_function,
 )
 from .peek import PEEK_LENGTH, SopUids, peek_sop_uids
-from .stores import FolderStore, InstanceStore, NewInstance
+from .stores import FolderStore, InstanceStore, NewInstance, write_views
 
 __all__ = ["StorageSCP", "Stored", "storage_syntaxes"]
 
@@ -56,6 +56,11 @@ _NO_ROOM: Final = frozenset(
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "ENOMEM", "EMFILE", "ENFILE", "ENOBUFS")
     if hasattr(errno, name)
 )
+_STORED: Final = Response(0x0000)
+_NOT_OF_THE_CONTEXT: Final = Response(
+    SOP_CLASS_NOT_SUPPORTED, elements={"ErrorComment": "not the SOP Class of the context"}
+)
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 _JOINED_LENGTH: Final = 32 * 1024  # a first fragment up to this is copied behind the file meta: one write less
 _FIRST_PEEK: Final = 256
 # these encode no data set that a file could hold: MIME and XML envelopes, live streams, Papyrus
@@ -104,7 +109,7 @@ class _Intake:
 
     def writev(self, views: list[memoryview], /) -> None:
         if self.sink is not None:
-            _write(self.sink, views)
+            write_views(self.sink, views)
             return
         for position, view in enumerate(views, 1):
             if self._look(view, views[position:]):
@@ -130,7 +135,7 @@ class _Intake:
     def complete(self) -> Sink:
         """After the last fragment: the sink, with everything in it."""
         if self.sink is None:
-            self._open(self._peek(self._head)._replace(decided=True), self._head, [])
+            self._open(_peek_all([self._head], self._instance), self._head, [])
         assert self.sink is not None
         return self.sink
 
@@ -145,7 +150,7 @@ class _Intake:
         if self._head:
             head = self._head + bytes(view)
         if len(head) >= self._peek_at:
-            uids = self._peek(head)
+            uids = _peek(head, self._instance)
             if uids.decided or len(head) >= PEEK_LENGTH:
                 self._open(uids, head, rest)
                 return True
@@ -153,42 +158,49 @@ class _Intake:
         self._head = bytes(head)
         return False
 
-    def _peek(self, head: bytes | memoryview) -> SopUids:
-        syntax = transfer_syntax(self._instance.transfer_syntax_uid)
-        if syntax.deflated:
-            try:
-                head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, PEEK_LENGTH)
-            except zlib.error as error:
-                raise EncodingError(f"not deflated: {error}", clause="PS3.5 A.5") from None
-        return peek_sop_uids(head, explicit=syntax.explicit, big_endian=syntax.big_endian)
-
     def _open(self, uids: SopUids, head: bytes | memoryview, rest: list[memoryview]) -> None:
-        instance = self._instance
-        if uids[:2] != instance[:2]:
-            _check_uids(uids, instance)
-        self.sink = sink = self._store.create(instance)
+        meta = _file_meta(uids, self._instance)
+        self.sink = sink = self._store.create(self._instance)
         self._head = b""
-        meta = encode_file_meta(
-            instance.sop_class_uid,
-            instance.sop_instance_uid,
-            instance.transfer_syntax_uid,
-            sending_ae=instance.calling_ae,
-            receiving_ae=instance.called_ae,
-        )
         if len(head) <= _JOINED_LENGTH and not rest:
             sink.write(b"".join((meta, head)))
         else:
-            _write(sink, [memoryview(meta), memoryview(head), *rest])
+            write_views(sink, [memoryview(meta), memoryview(head), *rest])
 
 
-def _write(sink: Sink, views: list[memoryview]) -> None:
-    """All of them, at once if the sink can do that."""
-    gather = getattr(sink, "writev", None)
-    if gather is not None and len(views) > 1:
-        gather(views)
-    else:
-        for view in views:
-            sink.write(view)
+def _peek(head: bytes | bytearray | memoryview, instance: NewInstance) -> SopUids:
+    """The UIDs in the first bytes of a data set."""
+    syntax = transfer_syntax(instance.transfer_syntax_uid)
+    if syntax.deflated:
+        try:
+            head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, PEEK_LENGTH)
+        except zlib.error as error:
+            raise EncodingError(f"not deflated: {error}", clause="PS3.5 A.5") from None
+    return peek_sop_uids(head, explicit=syntax.explicit, big_endian=syntax.big_endian)
+
+
+def _peek_all(views: Sequence[bytes | memoryview], instance: NewInstance) -> SopUids:
+    """The UIDs of a whole data set."""
+    uids = _peek(views[0], instance)
+    if uids.decided:
+        return uids
+    head = bytearray()
+    for view in views:
+        head += view
+        if len(head) >= PEEK_LENGTH:
+            break
+    uids = _peek(head, instance)
+    return uids if len(head) >= PEEK_LENGTH else uids._replace(decided=True)
+
+
+def _file_meta(uids: SopUids, instance: NewInstance) -> bytes:
+    """What stands before the data set in a file, once that is known to be the one of the command."""
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae, called_ae = instance
+    if uids.sop_class_uid != sop_class_uid or uids.sop_instance_uid != sop_instance_uid:
+        _check_uids(uids, instance)
+    return encode_file_meta(
+        sop_class_uid, sop_instance_uid, transfer_syntax_uid, sending_ae=calling_ae, receiving_ae=called_ae
+    )
 
 
 def _check_uids(uids: SopUids, instance: NewInstance) -> None:
@@ -257,18 +269,10 @@ class StorageSCP:
         self.prompt = on_stored is None and isinstance(store, FolderStore) and store.durability == "process"
 
     def handle(self, request: Request, context: ServiceContext, /) -> Provider:
-        asked = request.command.elements  # both UIDs are mandatory
-        agreed = request.context
-        if asked["AffectedSOPClassUID"] != agreed.abstract_syntax:
-            yield Response(SOP_CLASS_NOT_SUPPORTED, elements={"ErrorComment": "not the SOP Class of the context"})
+        instance = _announced(request)
+        if instance is None:
+            yield _NOT_OF_THE_CONTEXT
             return
-        instance = NewInstance(
-            agreed.abstract_syntax,
-            asked["AffectedSOPInstanceUID"],
-            agreed.transfer_syntax,
-            request.calling_ae,
-            request.called_ae,
-        )
         intake = _Intake(self.store or _Memory(context.limits), instance)
         refusal = None
         committed = False
@@ -293,7 +297,7 @@ class StorageSCP:
             yield refusal
             return
         if self._handler is None and self._on_stored is None:
-            yield Response(0x0000)
+            yield _STORED
             return
         status = None
         path = getattr(sink, "path", None)
@@ -306,6 +310,33 @@ class StorageSCP:
         elif self._on_stored is not None:
             status = yield Call(self._on_stored, stored)
         yield Response(status or 0x0000)
+
+    def at_once(self, request: Request, context: ServiceContext, views: list[memoryview], /) -> Response:
+        """The same for a body that is here, when it goes to a folder and nobody is told."""
+        instance = _announced(request)
+        if instance is None:
+            return _NOT_OF_THE_CONTEXT
+        store = self.store
+        assert isinstance(store, FolderStore)  # else it is not prompt
+        try:
+            store.put(instance, [_file_meta(_peek_all(views, instance), instance), *views])
+        except (OSError, DicomError) as error:
+            return _refusal(error)
+        return _STORED
+
+
+def _announced(request: Request) -> NewInstance | None:
+    """The instance that a command announces, both of whose UIDs are mandatory; None if the context is for others."""
+    _, command, _, agreed, calling_ae, called_ae, _ = request
+    asked = command.elements
+    sop_class_uid = agreed.abstract_syntax
+    if asked["AffectedSOPClassUID"] != sop_class_uid:
+        return None
+    titles = calling_ae, called_ae
+    announced: NewInstance = _new(
+        NewInstance, (sop_class_uid, asked["AffectedSOPInstanceUID"], agreed.transfer_syntax, *titles)
+    )
+    return announced
 
 
 def _refusal(error: OSError | DicomError) -> Response:

@@ -11,12 +11,22 @@ import hashlib
 import os
 import re
 from contextlib import suppress
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
-from dicomcore.encoding.sink import TEMPORARY_PREFIX, FileSink, Sink, TemporaryPaths, try_remove_leftover
+from dicomcore.encoding.sink import (
+    TEMPORARY_PREFIX,
+    FileSink,
+    Sink,
+    TemporaryPaths,
+    deposit_file,
+    try_remove_leftover,
+)
 from dicomcore.errors import ServiceError
 
-__all__ = ["FolderStore", "InstanceStore", "NewInstance", "file_name"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FolderStore", "InstanceStore", "NewInstance", "file_name", "write_views"]
 
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 SUCCESS: Final = 0x0000
@@ -53,6 +63,16 @@ def file_name(sop_instance_uid: str) -> str:
         return f"{sop_instance_uid}.dcm"
     digest = hashlib.sha256(sop_instance_uid.encode("utf-8", "surrogatepass")).hexdigest()
     return f"sha256-{digest[:40]}.dcm"
+
+
+def write_views(sink: Sink, views: Sequence[bytes | memoryview]) -> None:
+    """All of them, at once if the sink can do that."""
+    gather = getattr(sink, "writev", None)
+    if gather is not None and len(views) > 1:
+        gather(views)
+    else:
+        for view in views:
+            sink.write(view)
 
 
 class _InstanceFile(FileSink):
@@ -102,6 +122,9 @@ class FolderStore:
         os.makedirs(self.root, exist_ok=True)
         self._folder = os.path.join(self.root, "")
         self._temporary_paths = TemporaryPaths(self._folder)
+        # whoever makes sinks of another kind gets the bytes through these
+        ordinary = type(self).create is FolderStore.create
+        self._at_once = ordinary and durability == "process" and duplicates == "replace"
         self.removed = self._remove_leftovers(stale_after)
 
     def path_for(self, sop_instance_uid: str) -> str:
@@ -120,6 +143,19 @@ class FolderStore:
         if os.path.lexists(path):
             raise duplicate
         return _InstanceFile(path, self.durability, duplicate, self._temporary_paths)
+
+    def put(self, instance: NewInstance, pieces: Sequence[bytes | memoryview], /) -> None:
+        """A whole file, in pieces: what `create`, a sink written and its ``commit`` do, in one step where it can be."""
+        if self._at_once:
+            deposit_file(self.path_for(instance.sop_instance_uid), pieces, self._temporary_paths)
+            return
+        sink = self.create(instance)
+        try:
+            write_views(sink, pieces)
+            sink.commit()
+        except BaseException:
+            sink.discard()
+            raise
 
     def _remove_leftovers(self, stale_after: float) -> int:
         names = [name for name in os.listdir(self.root) if name.startswith(TEMPORARY_PREFIX)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from dicomcore.dimse.command import CommandField, command
 from dicomcore.errors import NegotiationError
@@ -16,6 +17,8 @@ from .base import Asking, Invoke, Provider, Request, Response, ServiceContext
 
 __all__ = ["VerificationSCP", "c_echo"]
 
+_SUCCESS: Final = Response(0x0000)
+
 
 class VerificationSCP:
     """Answers every C-ECHO with success."""
@@ -27,7 +30,10 @@ class VerificationSCP:
     )
 
     def handle(self, request: Request, context: ServiceContext, /) -> Provider:
-        yield Response(0x0000)
+        yield _SUCCESS
+
+    def at_once(self, request: Request, context: ServiceContext, views: list[memoryview], /) -> Response:
+        return _SUCCESS
 
 
 def c_echo(negotiated: Negotiated, *, requestor: bool = True) -> Asking:

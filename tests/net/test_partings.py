@@ -24,7 +24,7 @@ from dicomcore.net.poller import Facilities
 from dicomcore.net.provider import ServedConnection
 from dicomcore.net.transport import listen
 from dicomcore.net.watch import Watch
-from dicomcore.services.base import Receive, Request, Response, Router, ServiceContext
+from dicomcore.services.base import Provider, Receive, Request, Response, Router, ServiceContext
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import (
     Accept,
@@ -160,21 +160,39 @@ class Mute:
         raise LocalProtocolError("Evt9 cannot happen in Sta7", clause="PS3.8 table 9-10")
 
 
-def test_a_provider_that_answers_after_our_release_request(caplog: pytest.LogCaptureFixture) -> None:
+class _Provider(VerificationSCP):
+    """The same by a provider."""
+
+    def handle(self, request: Request, context: ServiceContext, /) -> Provider:
+        yield Response(0)
+
+
+ECHOES = pytest.mark.parametrize("service", [VerificationSCP(), _Provider()])
+
+
+def advance(operations: Operations) -> None:
+    """Until nothing is left to do."""
+    while (operation := operations.next(room=True)) is not None:
+        assert operations.advance(operation) is None
+        assert operation.over
+
+
+@ECHOES
+def test_a_provider_that_answers_after_our_release_request(
+    caplog: pytest.LogCaptureFixture, service: VerificationSCP
+) -> None:
     exchange = Exchange(Mute())
-    operations = Operations(exchange, Limits(), Router([VerificationSCP()]), flush=lambda: True)
+    operations = Operations(exchange, Limits(), Router([service]), flush=lambda: True)
     operations.inbox += cast(Any, exchange._message(1, ECHO.but(MessageID=7, CommandDataSetType=0x0101)))
     assert type(operations.inbox[0]) is RequestReceived
-    operation = operations.next(room=True)
-    assert operation is not None
     with caplog.at_level(logging.WARNING):
-        assert operations.advance(operation) is None
-    assert operation.over
+        advance(operations)
     assert operations.idle
     assert "cannot be sent" in caplog.text
 
 
-def test_the_release_goes_on_when_a_provider_answers_too_late() -> None:
+@ECHOES
+def test_the_release_goes_on_when_a_provider_answers_too_late(service: VerificationSCP) -> None:
     """The same with a core that is in Sta7, where what the peer asked before still arrives (PS3.8 AR-6)."""
     supported: dict[str, tuple[str, ...]] = {VERIFICATION: (IMPLICIT_LE.uid,)}
     near = Association(requestor=True)
@@ -197,13 +215,10 @@ def test_the_release_goes_on_when_a_provider_answers_too_late() -> None:
     there, here = Exchange(far), Exchange(near)
     there.request(1, ECHO)
     near.request(Release())
-    operations = Operations(here, Limits(), Router([VerificationSCP()]), flush=lambda: True)
+    operations = Operations(here, Limits(), Router([service]), flush=lambda: True)
     for body in carry(far, near):
         operations.inbox += cast(Any, here.receive(body))
-    operation = operations.next(room=True)
-    assert operation is not None
-    assert operations.advance(operation) is None
-    assert operation.over
+    advance(operations)
     assert near.state is State.Sta7
     carry(near, far)
     assert far.state is State.Sta8

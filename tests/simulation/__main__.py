@@ -18,6 +18,11 @@ from .world import Broken, World
 
 def _anomalies() -> Iterator[World]:
     yield from cut_everywhere()
+    yield from cut_everywhere(at_once=True)
+    yield from fail_each_operation("process", at_once=True)
+    yield from fail_each_operation("process", "keep", at_once=True)
+    yield from kill_at_each_operation("process", "process", at_once=True)
+    yield from kill_at_each_step("process", "process", at_once=True)
     for durability in ("process", "power"):
         yield from fail_each_operation(durability)
         yield from fail_each_operation(durability, "keep")

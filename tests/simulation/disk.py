@@ -14,12 +14,14 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import dicomcore.encoding.sink as sink_module
 import dicomcore.services.stores as stores_module
+from tests.reference.deposit import deposit
 
 ROOT = "/simulated"
 PAGE = 512
@@ -294,6 +296,7 @@ def installed(disk: Disk) -> Iterator[None]:
         (sink_module, "os", _Os(disk)),
         (stores_module, "os", _Os(disk)),
         (sink_module, "LOCKS", SimpleNamespace(flock=disk.flock, LOCK_EX=2, LOCK_NB=4)),
+        (sink_module, "DEPOSIT", partial(deposit, system=disk, flock=disk.flock)),
     ]
     kept = [getattr(module, name) for module, name, _ in places]
     for module, name, value in places:

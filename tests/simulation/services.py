@@ -62,14 +62,20 @@ def make_object(uid: str, pixels: bytes) -> Object:
 
 
 class Counted:
-    """A service whose generators are remembered, so that it can be seen that each was closed."""
+    """A service whose generators are remembered, so that it can be seen that each was closed.
 
-    def __init__(self, inner: ServiceProvider, generators: list[Any], prompt: bool = False) -> None:
+    ``at_once``: it is asked for none where the inner service answers without."""
+
+    def __init__(
+        self, inner: ServiceProvider, generators: list[Any], prompt: bool = False, at_once: bool = False
+    ) -> None:
         self._inner = inner
         self._generators = generators
         self.supported = inner.supported
         self.commands = inner.commands
         self.prompt = prompt
+        if at_once:
+            self.at_once = getattr(inner, "at_once", None)
 
     def handle(self, request: Request, context: ServiceContext, /) -> Provider:
         generator = self._inner.handle(request, context)

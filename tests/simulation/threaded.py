@@ -140,8 +140,8 @@ class ThreadedWorld(World):
         after = (lambda stored: self.work()) if chance.random() < 0.3 else None
         storage = StorageSCP(store, supported={CT: (IMPLICIT,)}, on_stored=after)
         services: list[Any] = [
-            Counted(VerificationSCP(), self.generators, prompt=True),
-            Counted(storage, self.generators, prompt=storage.prompt),
+            Counted(VerificationSCP(), self.generators, prompt=True, at_once=self.at_once),
+            Counted(storage, self.generators, prompt=storage.prompt, at_once=self.at_once),
             Counted(FindSCP(self), self.generators),
             Counted(RetrieveSCP(self), self.generators),
         ]

@@ -99,14 +99,19 @@ class World:
         durability: Literal["process", "power"] | None = None,
         faults: bool | None = None,
         quiet: bool = False,
+        at_once: bool | None = None,
     ) -> None:
-        """``quiet``: a single good client on a kind wire, as a base for systematic faults."""
+        """``quiet``: a single good client on a kind wire, as a base for systematic faults.
+
+        ``at_once``: whether what can be answered without a provider is.
+        """
         self.seed = seed
         self.random = chance = Random(seed)
         self.quiet = quiet
         self.kindly = quiet or chance.random() < 0.4  # wires and disk are quick, so that nobody good may fail
         levels: tuple[Literal["process", "power"], ...] = ("process", "power")
         self.durability: Literal["process", "power"] = chance.choice(levels) if durability is None else durability
+        self.at_once = Random(seed + 3).random() < 0.7 if at_once is None else at_once
         self.count: Counter[str] = Counter()
         self.failures: list[str] = []
         self.trace: deque[str] = deque(maxlen=120)
@@ -219,8 +224,8 @@ class World:
         after = (lambda stored: None) if self.random.random() < 0.3 else None
         storage = StorageSCP(store, supported={CT: (IMPLICIT,)}, on_stored=after)
         services = [
-            Counted(VerificationSCP(), self.generators, prompt=True),
-            Counted(storage, self.generators, prompt=storage.prompt),
+            Counted(VerificationSCP(), self.generators, prompt=True, at_once=self.at_once),
+            Counted(storage, self.generators, prompt=storage.prompt, at_once=self.at_once),
             Counted(FindSCP(self), self.generators),
             Counted(RetrieveSCP(self), self.generators),
         ]

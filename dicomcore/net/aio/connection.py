@@ -382,9 +382,9 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     # operations
 
-    def _defers(self, operation: Operation, length: int) -> bool:
+    def _defers(self, prompt: bool, length: int) -> bool:
         """A sink is written to by a worker, unless it only takes bytes to memory or to a file, and few of them."""
-        return not (operation.prompt and length <= SMALL and self.workers.pace.quick())
+        return not (prompt and length <= SMALL and self.workers.pace.quick())
 
     def _puts_off(self) -> bool:
         """Pending responses that follow each other closely leave together."""

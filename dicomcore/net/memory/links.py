@@ -298,7 +298,7 @@ class Link(UserConnection):
 
     # operations
 
-    def _defers(self, operation: Operation, length: int) -> bool:
+    def _defers(self, prompt: bool, length: int) -> bool:
         return bool(self.network.random.random() < self.network.slow_writes)
 
     def _work(self) -> None:
