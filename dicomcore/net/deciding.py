@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from dicomcore.errors import DicomError, LocalProtocolError
 from dicomcore.net.connection import Connection
@@ -17,6 +17,7 @@ log = Log("net")
 LOCAL_LIMIT: Final = Reject(result=2, source=3, reason=2)  # transient, presentation provider, local-limit-exceeded
 NO_REASON: Final = Reject(1, 1, 1)
 CANNOT_SAY: Final = Reject(2, 2, 1)  # transient, ACSE provider, no reason
+ASKED: Final = State.Sta3
 
 
 def undecided(connection: Connection, error: BaseException) -> Reject:
@@ -32,13 +33,13 @@ def undecided(connection: Connection, error: BaseException) -> Reject:
     return NO_REASON if unfit else CANNOT_SAY
 
 
-def reply(connection: Connection, answer: Decision, has_room: Callable[[], bool]) -> bool | None:
+def reply(connection: Connection, answer: Decision, has_room: Callable[[Any], bool]) -> bool | None:
     """Accept (True) or reject (False), unless there is no room. None: nobody waits for an answer any more."""
     core = connection.core
-    if core.state is not State.Sta3:
+    if core.state is not ASKED:
         return None  # what came right behind the request has ended it: a fault, an abort, the end of the connection
     accepted = isinstance(answer, Accept)
-    if accepted and not has_room():
+    if accepted and not has_room(connection):
         accepted, answer = False, LOCAL_LIMIT
     try:
         core.request(answer)

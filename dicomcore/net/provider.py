@@ -163,7 +163,7 @@ class ServedConnection(Connection):
 
     def end(self, reason: DicomError) -> None:
         with self.lock:
-            super().end(reason)
+            Connection.end(self, reason)
 
     @property
     def securing(self) -> bool:
@@ -211,9 +211,9 @@ class ServedConnection(Connection):
         self.waiting_since = None
         if self.parting:
             self.deadline = min(self.deadline, now + PARTING)
-        elif core.deadline is not None:
+        elif (due := core.deadline) is not None:
             core.tick(now)  # starts a timer that is new
-            self.deadline = core.deadline
+            self.deadline = core.deadline or due
         elif operations.idle and not (core.receiving or operations.asking) and self.outbox.empty:
             self.deadline = now + limits.idle_timeout
         elif operations.starved:  # not the peer's fault: its timers stand still

@@ -279,7 +279,7 @@ class Server:
 
     def _answer(self, connection: ServedConnection, answer: Decision) -> None:
         """Accept or reject, unless the house is full or closing."""
-        if reply(connection, answer, lambda: self._has_room(connection)):
+        if reply(connection, answer, self._has_room):
             self._long.discard(connection.fd)
 
     def _has_room(self, connection: ServedConnection) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from ..errors import DicomError
 from .codec import encode
 from .grid import State
-from .negotiation import Negotiated, Proposal
+from .negotiation import Negotiated
 from .pdu import Abort, AssociateRJ, AssociateRQ, ReleaseRP, ReleaseRQ
 from .primitives import (
     Aborted,
@@ -115,10 +115,10 @@ def _ae_4(core: Core, answer: AssociateRJ) -> tuple[tuple[Effect, ...], State]:
     return (Indicate(Rejected(answer)), Signal.CLOSE), State.Sta1
 
 
-def _ae_6(core: Core, argument: tuple[AssociateRQ, Proposal] | AssociateRJ) -> tuple[tuple[Effect, ...], State]:
+def _ae_6(core: Core, argument: AssociationRequested | AssociateRJ) -> tuple[tuple[Effect, ...], State]:
     if isinstance(argument, AssociateRJ):  # not acceptable to the service provider
         return (Signal.STOP_ARTIM, *_rejection(argument)), State.Sta13
-    return (Signal.STOP_ARTIM, _new(Indicate, (AssociationRequested(*argument),))), State.Sta3
+    return (Signal.STOP_ARTIM, _new(Indicate, (argument,))), State.Sta3
 
 
 def _rejection(answer: AssociateRJ) -> tuple[Effect, ...]:

@@ -15,6 +15,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from .codec import encode
 from .negotiation import Acceptance, Proposal
 from .pdu import AssociateRQ
+from .primitives import AssociationRequested
 
 __all__ = ["Answers"]
 
@@ -29,24 +30,22 @@ class Answers:
         self.acceptance = acceptance
         self.limits = limits
         self._keeps = not (callable(acceptance.supported) or callable(acceptance.extended))
-        self._known: dict[bytes, tuple[AssociateRQ, Proposal]] = {}
+        self._known: dict[bytes, AssociationRequested] = {}
+        self.find: Final = self._known.get  # what was made of an A-ASSOCIATE-RQ with this variable field, or None
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, body: bytes) -> tuple[AssociateRQ, Proposal] | None:
-        """What was made of an A-ASSOCIATE-RQ with this variable field."""
-        return self._known.get(body)
-
-    def keep(self, body: bytes, request: AssociateRQ, proposal: Proposal) -> Proposal:
-        """The proposal, with its PDU if it is to be found again."""
+    def keep(self, body: bytes, request: AssociateRQ, proposal: Proposal) -> AssociationRequested:
+        """What the user is told; the proposal has its PDU with it if it is to be found again."""
+        requested = AssociationRequested(request, proposal)
         if not self._keeps or proposal.accept is None or request.user.user_identity is not None or len(body) > LENGTH:
-            return proposal
+            return requested
         try:
-            proposal = replace(proposal, pdu=encode(proposal.accept))
+            requested = AssociationRequested(request, replace(proposal, pdu=encode(proposal.accept)))
         except LocalProtocolError:
-            return proposal  # it fits no PDU, which is for who accepts it to hear
+            return requested  # it fits no PDU, which is for who accepts it to hear
         if len(self._known) >= COUNT:
             del self._known[next(iter(self._known))]
-        self._known[body] = request, proposal
-        return proposal
+        self._known[body] = requested
+        return requested

@@ -42,6 +42,7 @@ from .primitives import (
     AbortRequest,
     Accept,
     Associate,
+    AssociationRequested,
     Body,
     Event,
     Primitive,
@@ -57,6 +58,12 @@ __all__ = ["Association"]
 _ENDS: Final = frozenset({"AA-1", "AA-7", "AA-8"})  # the answer is an abort, whatever the PDU contains
 _ARTIM: Final = "artim"
 _BARE: Final = frozenset({Evt.Evt12, Evt.Evt13})  # PDUs that say nothing beyond their type (PS3.8 9.3.6, 9.3.7)
+_SHUT: Final = frozenset({State.Sta1, State.Sta4})  # no transport is open
+
+# Looked up so often that the way by the class would count.
+_Sta1, _Sta2, _Sta7, _Sta12 = State.Sta1, State.Sta2, State.Sta7, State.Sta12
+_Evt6, _Evt7, _Evt17 = Evt.Evt6, Evt.Evt7, Evt.Evt17
+_START_ARTIM, _STOP_ARTIM, _CLOSE = Signal.START_ARTIM, Signal.STOP_ARTIM, Signal.CLOSE
 
 _ENDINGS: Final[Mapping[str, str]] = MappingProxyType(
     {  # what an action makes of the association, for who observes it
@@ -117,7 +124,7 @@ class Association:
         self.observer: Observer | None = None
         self.tracer: Tracer | None = None
         self._send_length = max_pdu_length or limits.pdu_length
-        self._state = State.Sta1
+        self._state = _Sta1
         self._events: list[Any] = []
         self._contexts: Collection[int] = frozenset()
         self._inbound = Inbound(max(64, min(SMALL, limits.handshake_length, limits.held_length)))
@@ -147,7 +154,7 @@ class Association:
     @property
     def wants_read(self) -> bool:
         """A read makes sense now: the transport is open and every event has been taken."""
-        return self._state not in (State.Sta1, State.Sta4) and not self._events
+        return not self._events and self._state not in _SHUT
 
     @property
     def fragment_length(self) -> int:
@@ -177,7 +184,7 @@ class Association:
     @property
     def deadline(self) -> float | None:
         """When to call ``tick``; 0.0 = at once, to start a timer; None = no timer runs."""
-        return 0.0 if self._timer and self._deadline is None else self._deadline
+        return 0.0 if self._deadline is None and self._timer else self._deadline
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -187,8 +194,8 @@ class Association:
 
     def closed(self) -> None:
         """The transport is closed, by whichever side; harmless when the association is over."""
-        if self._state is not State.Sta1:
-            self._fire(Evt.Evt17)
+        if self._state is not _Sta1:
+            self._fire(_Evt17)
         self.close_transport = True
         self._deaf = True
         self._outbound.clear()
@@ -208,7 +215,7 @@ class Association:
         if self.tracer is not None:
             self.tracer.received(inbound.arrived(count))
         inbound.received(count)
-        if self._state is State.Sta7 and count:
+        if self._state is _Sta7 and count:
             self._deadline = None  # the peer still sends: its time to answer starts anew
         while not self._deaf:
             try:
@@ -247,25 +254,25 @@ class Association:
     def request(self, primitive: Primitive) -> None:
         """A primitive of the local user; `LocalProtocolError` where the state does not allow it."""
         match primitive:
-            case Associate(request):
-                self._check(Evt.Evt1)
-                if not self.requestor:
-                    raise LocalProtocolError("an acceptor cannot request an association", clause="PS3.8 7.1")
-                self.asked = request
-                self._fire(Evt.Evt1, request)
-            case Accept():
-                self._accept(primitive)
-            case Reject(result, source, reason):
-                self._fire(Evt.Evt8, AssociateRJ(result, source, reason))
-            case Release():
-                self._whole()
-                self._fire(Evt.Evt11)
             case ReleaseResponse():
                 self._whole()
                 if self._state is State.Sta10:
                     self._responds = True
                 else:
                     self._fire(Evt.Evt14)
+            case Accept():
+                self._accept(primitive)
+            case Reject(result, source, reason):
+                self._fire(Evt.Evt8, AssociateRJ(result, source, reason))
+            case Associate(request):
+                self._check(Evt.Evt1)
+                if not self.requestor:
+                    raise LocalProtocolError("an acceptor cannot request an association", clause="PS3.8 7.1")
+                self.asked = request
+                self._fire(Evt.Evt1, request)
+            case Release():
+                self._whole()
+                self._fire(Evt.Evt11)
             case AbortRequest(source, reason):
                 self._fire(Evt.Evt15, Abort(source, reason))
 
@@ -322,21 +329,30 @@ class Association:
     def _fire(self, event: Evt, argument: Any = None) -> None:
         """The one place where the state changes: look up the cell, run its action, perform the effects."""
         action = GRID[event][self._state] or self._check(event)
+        effect: Any
         effects, state = ACTIONS[action](self, argument)
         if state is not self._state:
             self._state = state
             self._timer = _TIMERS[state]
             self._deadline = None
         for effect in effects:
-            if type(effect) is Indicate:
+            kind = type(effect)
+            if kind is Signal:
+                if effect is _START_ARTIM:
+                    self._timer, self._deadline = _ARTIM, None
+                elif effect is _STOP_ARTIM:
+                    if self._timer == _ARTIM:
+                        self._timer, self._deadline = "", None
+                elif effect is _CLOSE:
+                    self._outbound.clear()
+                    self._end()
+            elif kind is Indicate:
                 self._events.append(effect.event)
-            elif type(effect) is Send:
+            elif kind is Send:
                 self._outbound.put(effect.pdu)
-            elif type(effect) is Signal:
-                self._signal(effect)
-            elif type(effect) is Agree:
+            elif kind is Agree:
                 self._agree(effect.negotiated)
-            elif type(effect) is SendLast:
+            elif kind is SendLast:
                 self._outbound.clear()
                 self._outbound.put(effect.pdu)
                 self._end()
@@ -344,22 +360,9 @@ class Association:
             how = _ENDINGS.get(action) or ("rejected" if type(argument) is AssociateRJ else None)  # AE-6
             if how is not None:
                 self.observer.over(how, argument)
-        if self._responds and state is State.Sta12:
+        if self._responds and state is _Sta12:
             self._responds = False
             self._fire(Evt.Evt14)
-
-    def _signal(self, effect: Signal) -> None:
-        if effect is Signal.STOP_ARTIM:
-            if self._timer == _ARTIM:
-                self._start_timer("")
-        elif effect is Signal.START_ARTIM:
-            self._start_timer(_ARTIM)
-        elif effect is Signal.CLOSE:
-            self._outbound.clear()
-            self._end()
-
-    def _start_timer(self, name: str) -> None:
-        self._timer, self._deadline = name, None
 
     def _end(self) -> None:
         self._deaf = True
@@ -376,18 +379,21 @@ class Association:
             self.observer.agreed(negotiated)
 
     def _accept(self, accept: Accept) -> None:
-        self._check(Evt.Evt7)
+        proposal = self.proposal
+        if proposal is not None and proposal.pdu and accept.answer is None and accept.contexts is None:
+            self._fire(_Evt7, (proposal.pdu, proposal.negotiated))  # as proposed; no identity is kept with a PDU
+            return
+        self._check(_Evt7)
         assert self.asked is not None
-        assert self.proposal is not None
+        assert proposal is not None
         answer, negotiated = adapt(
             self.asked,
-            self.proposal,
+            proposal,
             answer=accept.answer,
             identity_response=accept.identity_response,
             contexts=accept.contexts,
         )
-        known = self.proposal.pdu if answer is self.proposal.accept else b""
-        self._fire(Evt.Evt7, (known or encode(answer), negotiated))
+        self._fire(_Evt7, (encode(answer), negotiated))
 
     def _whole(self) -> None:
         if self._outbound.is_open:
@@ -395,7 +401,7 @@ class Association:
 
     def _expired(self) -> None:
         name, state = self._timer, self._state
-        self._start_timer("")
+        self._timer, self._deadline = "", None
         if name == _ARTIM:
             self._fire(Evt.Evt18)
             return
@@ -427,14 +433,17 @@ class Association:
             inbound.pass_over(length)
             self._fire(event)
             return True
-        if not self._plausible(kind, length):
+        if kind > 2:
+            fits = length == FIXED_LENGTH
+        else:
+            fits = MINIMUM_ASSOCIATE_LENGTH <= length <= self.limits.associate_length
+        if not (fits or self._plausible(kind, length)):
             return True
         body = inbound.gather(length)
         if body is None:
             return False
-        known = self._answers.find(body) if self._answers is not None and event is Evt.Evt6 else None
-        if known is not None:
-            self.asked, self.proposal = known
+        if event is _Evt6 and self._answers is not None and (known := self._answers.find(body)) is not None:
+            self.asked, self.proposal = known.request, known.proposal
             self._fire(event, known)
             return True
         if event in _BARE:
@@ -477,15 +486,17 @@ class Association:
             return False
         return True
 
-    def _judge(self, request: AssociateRQ, body: bytes) -> AssociateRJ | tuple[AssociateRQ, Proposal]:
+    def _judge(self, request: AssociateRQ, body: bytes) -> AssociateRJ | AssociationRequested:
         """AE-6: what the provider cannot take is rejected by it; any other request goes to the user with a proposal."""
         proposal = negotiate(request, self.acceptance)
         if proposal.reject is not None and proposal.reject.source != 1:
             return proposal.reject
         if self._answers is not None:
-            proposal = self._answers.keep(body, request, proposal)
-        self.proposal = proposal
-        return request, proposal
+            requested = self._answers.keep(body, request, proposal)
+        else:
+            requested = AssociationRequested(request, proposal)
+        self.proposal = requested.proposal
+        return requested
 
     def _refuse(self, event: Evt, error: DicomError) -> None:
         """More than the limits allow: a request is rejected (AE-6), an answer is an invalid PDU."""

@@ -341,7 +341,7 @@ class Server:
 
     def _answer(self, link: ServedLink, answer: Decision) -> None:
         """Accept or reject, unless the house is full or closing."""
-        if reply(link, answer, lambda: self._has_room(link)):
+        if reply(link, answer, self._has_room):
             self._long.discard(link)
 
     def _has_room(self, link: ServedLink) -> bool:
