@@ -9,16 +9,19 @@ import ast
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import dicomcore
 from dicomcore import AE, Dataset, Limits, Quirks, StorageSCP, events
+from dicomcore.cli.program import program
 from dicomcore.data import files
 from dicomcore.services import Stored
 
@@ -86,6 +89,20 @@ def test_python_blocks(page: str, study: Path) -> None:
         command = [sys.executable, "-W", "error", "-c", block]
         done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *DOCS.glob("*.md")], ids=lambda page: page.name)
+def test_commands_are_understood(page: Path) -> None:
+    """Every option that is shown is one of its command."""
+    for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"^\$ dicomcore (.*)$", block, re.MULTILINE):
+            context, words = click.Context(program), shlex.split(line, comments=True)
+            while isinstance(group := context.command, click.Group):
+                found = group.get_command(context, words[0])
+                assert found is not None, line
+                context = click.Context(found, info_name=words.pop(0))
+            _, left, _ = context.command.make_parser(context).parse_args(args=words)
+            assert not left, line
 
 
 def test_storing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
