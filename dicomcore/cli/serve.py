@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +16,8 @@ from dicomcore.cli.common import failing, print_json, title_option, tls_options,
 if TYPE_CHECKING:
     from types import FrameType
 
+    from dicomcore.cli.endpoint import Endpoint
+    from dicomcore.net import Server
     from dicomcore.net.tls import TLS
     from dicomcore.services.storage import Stored
 
@@ -83,49 +87,62 @@ def serve_command(
       dicomcore serve --port 11112 --ae PACS --out received/
       dicomcore serve --port 2762 --out received/ --tls --cert pacs.pem --key pacs.key --ca clients-ca.pem
     """
-    from dicomcore.cli.endpoint import Endpoint
-    from dicomcore.net import AE, prometheus_text
-    from dicomcore.net.transport import join_address
+    from dicomcore.net import AE
     from dicomcore.services.storage import StorageSCP
     from dicomcore.services.verification import VerificationSCP
-
-    def stored(object_: Stored) -> None:
-        row = {
-            "path": object_.path,
-            "sop_class_uid": object_.sop_class_uid,
-            "sop_instance_uid": object_.sop_instance_uid,
-            "transfer_syntax_uid": object_.transfer_syntax_uid,
-            "bytes": object_.length,
-            "calling": object_.calling_ae,
-        }
-        with suppress(OSError):  # who read our lines has left, or their disk is full; what is stored is stored
-            if as_json:
-                print_json(row)
-            else:
-                click.echo(object_.path)
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     with failing():
         signal.signal(signal.SIGTERM, terminate)
-        storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=stored)
-        try:
+        told = partial(_told, as_json=as_json)
+        storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=told)
+        with _listening(host, port):
             serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers, tls=tls)
-        except OSError as error:  # the system's words do not name the port
-            raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         with ExitStack() as stack:
             server = stack.enter_context(serving)
             if metrics_port is not None:
-                try:
-                    endpoint = Endpoint(lambda: prometheus_text(server.metrics), metrics_port, metrics_host)
-                except OSError as error:
-                    why = error.strerror or error
-                    raise click.ClickException(f"cannot listen on {metrics_host}:{metrics_port}: {why}") from error
-                stack.enter_context(endpoint)
-                click.echo(f"metrics at http://{join_address(metrics_host, endpoint.port)}/metrics", err=True)
+                stack.enter_context(_endpoint(server, metrics_host, metrics_port))
             click.echo(f"{ae} listens on port {server.port} and stores into {out}; Ctrl-C ends it", err=True)
             try:
                 server.wait()
             except KeyboardInterrupt:
                 click.echo("closing", err=True)
+
+
+def _told(stored: Stored, *, as_json: bool) -> None:
+    row = {
+        "path": stored.path,
+        "sop_class_uid": stored.sop_class_uid,
+        "sop_instance_uid": stored.sop_instance_uid,
+        "transfer_syntax_uid": stored.transfer_syntax_uid,
+        "bytes": stored.length,
+        "calling": stored.calling_ae,
+    }
+    with suppress(OSError):  # who read our lines has left, or their disk is full; what is stored is stored
+        if as_json:
+            print_json(row)
+        else:
+            click.echo(stored.path)
+
+
+def _endpoint(server: Server, host: str, port: int) -> Endpoint:
+    """Counters of ``server`` over HTTP."""
+    from dicomcore.cli.endpoint import Endpoint
+    from dicomcore.net import prometheus_text
+    from dicomcore.net.transport import join_address
+
+    with _listening(host, port):
+        endpoint = Endpoint(lambda: prometheus_text(server.metrics), port, host)
+    click.echo(f"metrics at http://{join_address(host, endpoint.port)}/metrics", err=True)
+    return endpoint
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    """The system's words for what goes wrong do not name the port."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error

@@ -46,8 +46,9 @@ def apply_icc(ds: Dataset, array: Array, *, intent: int | None = None) -> Array:
     if profile is None:
         raise PixelError("there is no ICC profile", path="(0028,2000)", clause=CLAUSE)
     if array.dtype != np.uint8 or array.ndim < 3 or array.shape[-1] != 3:
-        raise PixelError(f"an ICC profile is for RGB of 8 bits, not for {array.dtype} of shape {array.shape}",
-                         clause=CLAUSE)  # fmt: skip
+        raise PixelError(
+            f"an ICC profile is for RGB of 8 bits, not for {array.dtype} of shape {array.shape}", clause=CLAUSE
+        )
     image = pillow_image()
     from PIL import ImageCms
 

@@ -135,11 +135,6 @@ class ImageModel:
         return (self.frame_bits * self.frames + 7) // 8
 
     @property
-    def decoded_length(self) -> int:
-        """Bytes of the array of all frames."""
-        return self.frames * self.frame_values * self.dtype.itemsize
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """Of decoded pixels, in this machine's byte order; packed bits come as one byte each."""
         return np.dtype(f"{self.kind}{max(self.bits_allocated // 8, 1)}")

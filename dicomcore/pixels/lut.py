@@ -24,8 +24,19 @@ from dicomcore.pixels.lookup import Array, Lookup, path_of, read_lookup
 if TYPE_CHECKING:
     from dicomcore.data.dataset import Dataset
 
-__all__ = ["Lookup", "Rescale", "Window", "inverts", "modality", "padding_mask", "presentation", "value_range", "voi",
-           "voi_luts", "windows"]  # fmt: skip
+__all__ = [
+    "Lookup",
+    "Rescale",
+    "Window",
+    "inverts",
+    "modality",
+    "padding_mask",
+    "presentation",
+    "value_range",
+    "voi",
+    "voi_luts",
+    "windows",
+]
 
 MODALITY, VOI, PRESENTATION = "PS3.3 C.11.1", "PS3.3 C.11.2", "PS3.3 C.11.4"
 _FAR = 1e64  # beyond it, nothing is a brightness
@@ -61,8 +72,9 @@ def _has(ds: Dataset, keyword: str) -> bool:
     return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
 
 
-def _each(ds: Dataset, array: Array, frame: int | None, find: Callable[[int], _T], work: Callable[[Array, _T], Array]
-          ) -> Array:  # fmt: skip
+def _each(
+    ds: Dataset, array: Array, frame: int | None, find: Callable[[int], _T], work: Callable[[Array, _T], Array]
+) -> Array:
     """``work`` with what is found for the frame, or for each of all frames."""
     each = ds.get("PerFrameFunctionalGroupsSequence")
     if frame is not None or not each:
@@ -332,8 +344,12 @@ def padding_mask(ds: Dataset, array: Array) -> Array:
         value: Any = ds.get(keyword)
         if isinstance(value, int):
             ends.append(_as_stored(value, array.dtype))
-    for keyword in ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit", "DoubleFloatPixelPaddingValue",
-                    "DoubleFloatPixelPaddingRangeLimit"):  # fmt: skip
+    for keyword in (
+        "FloatPixelPaddingValue",
+        "FloatPixelPaddingRangeLimit",
+        "DoubleFloatPixelPaddingValue",
+        "DoubleFloatPixelPaddingRangeLimit",
+    ):
         value = ds.get(keyword)
         if isinstance(value, float) and not math.isnan(value):
             ends.append(value)

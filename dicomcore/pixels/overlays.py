@@ -99,8 +99,9 @@ def _number(ds: Dataset, tag: int, default: int | None, least: int = 1) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError):
-        raise PixelError(f"{'no number' if value is None else repr(value)} of an overlay", path=format_tag(tag),
-                         clause=CLAUSE) from None  # fmt: skip
+        raise PixelError(
+            f"{'no number' if value is None else repr(value)} of an overlay", path=format_tag(tag), clause=CLAUSE
+        ) from None
     if number < least:
         raise PixelError(f"{number} of an overlay", path=format_tag(tag), clause=CLAUSE)
     return number
@@ -125,8 +126,11 @@ def _overlay(ds: Dataset, base: int, planes: Plane, embedded: bool) -> Overlay:
 
 def _check(length: int, tag: int, limits: Limits) -> None:
     if length > limits.inflated_length:
-        raise LimitExceeded(f"{length} bytes of overlay planes, over the limit of {limits.inflated_length}",
-                            path=format_tag(tag), clause=CLAUSE)  # fmt: skip
+        raise LimitExceeded(
+            f"{length} bytes of overlay planes, over the limit of {limits.inflated_length}",
+            path=format_tag(tag),
+            clause=CLAUSE,
+        )
 
 
 def _packed(ds: Dataset, base: int, limits: Limits) -> Overlay:
@@ -225,9 +229,12 @@ def move_overlays(ds: Dataset, made: Dataset, *, limits: Limits = DEFAULT_LIMITS
         except DicomError:
             continue
         changes: list[tuple[int, str, Any]] = [
-            (ROWS, "US", rows), (COLUMNS, "US", columns), (BITS, "US", 1), (POSITION, "US", 0),
+            (ROWS, "US", rows),
+            (COLUMNS, "US", columns),
+            (BITS, "US", 1),
+            (POSITION, "US", 0),
             (DATA, "OB", packed),  # bytes have no order that could change
-        ]  # fmt: skip
+        ]
         if count > 1:
             changes += [(COUNT, "IS", count), (FIRST, "US", 1)]
         for element, vr, value in changes:

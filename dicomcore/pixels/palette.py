@@ -35,8 +35,9 @@ def palette(ds: Dataset, *, alpha: bool = False) -> Lookup:
     tables = [_table(ds, name) for name in names]
     shapes = {(len(one.values), one.first) for one in tables}
     if len(shapes) > 1:
-        raise PixelError("tables of red, green and blue differ in length or first value", clause=CLAUSE,
-                         path="(0028,1101)")  # fmt: skip
+        raise PixelError(
+            "tables of red, green and blue differ in length or first value", clause=CLAUSE, path="(0028,1101)"
+        )
     values = np.stack([one.values for one in tables], axis=-1)
     return Lookup(values, tables[0].first, max(one.bits for one in tables))
 
@@ -60,8 +61,11 @@ def _table(ds: Dataset, name: str) -> Lookup:
         error.path = path_of(data)
         raise
     if len(values) < described.entries:
-        raise PixelError(f"segments of {len(values)} entries where {described.entries} are described",
-                         path=path_of(data), clause=SEGMENTS)  # fmt: skip
+        raise PixelError(
+            f"segments of {len(values)} entries where {described.entries} are described",
+            path=path_of(data),
+            clause=SEGMENTS,
+        )
     return Lookup(values[: described.entries], described.first, described.bits)
 
 
@@ -77,8 +81,11 @@ def expand_segments(data: bytes, size: int) -> Array:
 
     def need(stop: int) -> None:
         if stop > len(units):
-            raise PixelError(f"a segment ends behind the data, at {stop * size} of {len(data)}", offset=position * size,
-                             clause=SEGMENTS)  # fmt: skip
+            raise PixelError(
+                f"a segment ends behind the data, at {stop * size} of {len(data)}",
+                offset=position * size,
+                clause=SEGMENTS,
+            )
 
     def plain(start: int) -> int:
         """Add the discrete or linear segment at ``start``; where it ends."""
@@ -115,8 +122,11 @@ def expand_segments(data: bytes, size: int) -> Array:
         offset = int.from_bytes(data[(position + 2) * size : stop * size], "little")
         index = numbers.get(offset // size, -1) if offset % size == 0 else -1
         if index < 0 or index + length > len(starts):
-            raise PixelError(f"a copy of {length} segments from byte {offset} on, which are not there",
-                             offset=position * size, clause=SEGMENTS)  # fmt: skip
+            raise PixelError(
+                f"a copy of {length} segments from byte {offset} on, which are not there",
+                offset=position * size,
+                clause=SEGMENTS,
+            )
         for start in starts[index : index + length]:
             plain(start)
         position = stop

@@ -58,8 +58,15 @@ def _planes(source: FrameSource) -> list[Overlay]:
     return overlays(source.dataset)
 
 
-def _picture(source: FrameSource, i: int, window: Wanted, voi: int | None, planes: Sequence[Overlay],
-             scale: Pair | None, icc: bool) -> Picture:  # fmt: skip
+def _picture(
+    source: FrameSource,
+    i: int,
+    window: Wanted,
+    voi: int | None,
+    planes: Sequence[Overlay],
+    scale: Pair | None,
+    icc: bool,
+) -> Picture:
     frame = source._number(i)
     stored = source[i]
     array = _rendered(source, stored, frame, window, voi, scale)
@@ -70,8 +77,9 @@ def _picture(source: FrameSource, i: int, window: Wanted, voi: int | None, plane
     return Picture(array)
 
 
-def _rendered(source: FrameSource, stored: Array, frame: int, window: Wanted, voi: int | None, scale: Pair | None
-              ) -> Image:  # fmt: skip
+def _rendered(
+    source: FrameSource, stored: Array, frame: int, window: Wanted, voi: int | None, scale: Pair | None
+) -> Image:
     """A new array of the frame, as it is shown."""
     ds, photometric = source.dataset, source.photometric
     if stored.ndim != 2 and photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"):
