@@ -64,15 +64,20 @@ class Admission:
 
     def associate(self, address: str) -> bool:
         """Whether its association may stand: it is then counted until `leave`."""
-        limits, known = self._limits, self._addresses[address]
-        if (
-            self.association_count >= limits.association_count
-            or known.association_count >= limits.peer_association_count
-        ):
+        if self.bound(address):
             return False
         self.association_count += 1
-        known.association_count += 1
+        self._addresses[address].association_count += 1
         return True
+
+    def bound(self, address: str) -> str:
+        """What keeps one more association from there out; empty: nothing."""
+        limits = self._limits
+        if self.association_count >= limits.association_count:
+            return f"Limits.association_count ({limits.association_count})"
+        if self._addresses[address].association_count >= limits.peer_association_count:
+            return f"Limits.peer_association_count ({limits.peer_association_count})"
+        return ""
 
     def leave(self, address: str, *, associated: bool) -> None:
         """A connection has ended."""

@@ -314,7 +314,7 @@ class Connection:
     def close(self) -> None:
         """Close the socket; an open association is lost."""
         if self.over is None:
-            self.end(AssociationAborted("the connection was closed by this side"))
+            self.end(AssociationAborted(self.core.because or "the connection was closed by this side"))
         self.sock.close()
         self.watcher.closed()
         self.operations.detach()

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from dicomcore.errors import DicomError, LocalProtocolError
+from dicomcore.net.admission import Admission
 from dicomcore.net.connection import Connection
 from dicomcore.net.watch import Log
 from dicomcore.ul import Accept, Decision, Reject, State
 
-__all__ = ["reply", "undecided"]
+__all__ = ["has_room", "reply", "undecided"]
 
 log = Log("net")
 
@@ -47,3 +48,11 @@ def reply(connection: Connection, answer: Decision, has_room: Callable[[Any], bo
         core.request(undecided(connection, LocalProtocolError(str(error))))
         return False
     return accepted
+
+
+def has_room(connection: Connection, admission: Admission, peer: tuple[Any, ...], closing: bool) -> bool:
+    """Whether one more association may stand; it is then counted. If not, the core knows for which bound."""
+    if not closing and admission.associate(peer[0]):
+        return True
+    connection.core.because = "the server closes" if closing else admission.bound(peer[0])
+    return False

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Budget
-from dicomcore.net.deciding import reply, undecided
+from dicomcore.net.deciding import has_room, reply, undecided
 from dicomcore.net.door import Door
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
@@ -283,7 +283,7 @@ class Server:
             self._long.discard(connection.fd)
 
     def _has_room(self, connection: ServedConnection) -> bool:
-        connection.established = self._closing == NEVER and self._admission.associate(connection.peer[0])
+        connection.established = has_room(connection, self._admission, connection.peer, self._closing < NEVER)
         return connection.established
 
     def _attend(self, connection: ServedConnection) -> None:

@@ -76,6 +76,7 @@ class Watch:
         "_clock",
         "_core",
         "_exchange",
+        "_failed",
         "_finished",
         "_home",
         "_hooks",
@@ -117,6 +118,7 @@ class Watch:
         self._tells = False  # each command to the log
         self._how = ""  # the association ended
         self._why = ""
+        self._failed = False  # it never stood, and that was told
         self._finished = False
         self._open = False
         self.tally.opened = 1
@@ -226,14 +228,17 @@ class Watch:
         self._why = self._why or why
         self.tally.rejected[why] = 1
         calling, called = self._titles()
-        _net.info("association rejected: %s -> %s, peer %s: %s", calling, called, self.peer, why, extra=self.extra)
+        because = "" if self._core is None or not self._core.because else f", {self._core.because}"
+        told = calling, called, self.peer, why, because
+        _net.info("association rejected: %s -> %s, peer %s: %s%s", *told, extra=self.extra)
         if self._hooks is not None:
             codes = answer.result, answer.source, answer.reason
             self._hooks.put(AssociationRejected(self.association, self.peer, calling, called, *codes, why))
 
     def _end(self) -> None:
         if not self._open:
-            if self._how in ("aborted", "aborted by peer", "lost") and not self.tally.failed:
+            if self._how in ("aborted", "aborted by peer", "lost") and not self._failed:
+                self._failed = True
                 self._fail()
             return
         self._open = False

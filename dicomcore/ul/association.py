@@ -119,11 +119,12 @@ class Association:
         self.negotiated: Negotiated | None = None
         self.asked: AssociateRQ | None = None  # the A-ASSOCIATE-RQ, of either side
         self.proposal: Proposal | None = None
+        self.because = ""  # there is no association for a bound of ours: for which one, in words
         self.close_transport = False
         self.received_length = 0  # bytes, in all
         self.observer: Observer | None = None
         self.tracer: Tracer | None = None
-        self._send_length = max_pdu_length or limits.pdu_length
+        self._send_length = max_pdu_length or limits.pdu_length or DEFAULT_LIMITS.pdu_length
         self._state = _Sta1
         self._events: list[Any] = []
         self._contexts: Collection[int] = frozenset()
@@ -403,6 +404,8 @@ class Association:
         name, state = self._timer, self._state
         self._timer, self._deadline = "", None
         if name == _ARTIM:
+            if state is State.Sta2:
+                self.because = f"no request came within Limits.artim ({self.limits.artim:g} s)"
             self._fire(Evt.Evt18)
             return
         why = f"{_LOCAL_TIMERS[state][1]} within {getattr(self.limits, name):g} s"
@@ -501,6 +504,7 @@ class Association:
     def _refuse(self, event: Evt, error: DicomError) -> None:
         """More than the limits allow: a request is rejected (AE-6), an answer is an invalid PDU."""
         if event is Evt.Evt6:
+            self.because = str(error)
             self._fire(event, AssociateRJ(1, 3, 2))
             self._events.append(Aborted(2, 0, by_peer=False, why=str(error)))
             self._end()  # its body is not read, so nothing after it can be

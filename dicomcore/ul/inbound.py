@@ -251,14 +251,17 @@ class Inbound:
                         pdu_rest = 0
                         return True
                     if not 6 <= pdu_rest <= limit:
-                        raise self._bad(f"a P-DATA-TF of length {pdu_rest}", start)
+                        over = f", over Limits.received_pdu_length ({limit})" if pdu_rest > limit else ""
+                        raise self._bad(f"a P-DATA-TF of length {pdu_rest}{over}", start)
                     start += 12
                 pdu_rest -= 6
                 pdv_rest = length - 2
                 if not 0 <= pdv_rest <= pdu_rest:
                     raise self._bad(f"a PDV of length {length} where {pdu_rest + 2} bytes are left", start - 6)
                 if pdv_rest > longest:
-                    raise self._bad(f"a PDV of {pdv_rest} bytes, over Limits.received_pdv_length", start - 6)
+                    raise self._bad(
+                        f"a PDV of {pdv_rest} bytes, over Limits.received_pdv_length ({longest})", start - 6
+                    )
                 if context_id not in contexts:
                     raise self._bad(f"presentation context {context_id} was not agreed", start - 2)
                 key = context_id << 1 | flags & 1

@@ -201,6 +201,17 @@ def test_framing_obeys_the_peer_and_ones_own_cap(peer: int, own: int | None, fra
     assert b"".join(body[6:] for _, body in found) == data
 
 
+@pytest.mark.parametrize(("peer", "fragment"), [(0, Limits().pdu_length - 6), (1000, 994)])
+def test_who_takes_any_length_sends_no_shorter_fragments_for_that(peer: int, fragment: int) -> None:
+    core = Association(requestor=True, limits=Limits(pdu_length=0))
+    core.request(Associate(REQUEST))
+    core.connected()
+    answer = negotiate(REQUEST, Acceptance("ARCHIVE", {VERIFICATION: (IMPLICIT,)}, max_pdu_length=peer)).accept
+    assert answer is not None
+    feed(core, encode(answer))
+    assert core.fragment_length == fragment
+
+
 def test_a_gigabyte_is_framed_lazily() -> None:
     core = established(requestor_side=True)
     payload = Lazy(1 << 30)

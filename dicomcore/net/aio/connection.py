@@ -192,7 +192,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         with self.lock:
             self.core.closed()
             self._digest()
-            self.end(AssociationAborted(why))
+            self.end(AssociationAborted(self.core.because or why))
 
     # motion
 

@@ -26,7 +26,7 @@ from dicomcore.net.aio.provider import ServedLink
 from dicomcore.net.aio.securing import Securing, secured
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
-from dicomcore.net.deciding import reply, undecided
+from dicomcore.net.deciding import has_room, reply, undecided
 from dicomcore.net.door import HANDSHAKES, REST
 from dicomcore.net.events import Event as WatchEvent
 from dicomcore.net.handshakes import tell_failure
@@ -345,7 +345,7 @@ class Server:
             self._long.discard(link)
 
     def _has_room(self, link: ServedLink) -> bool:
-        link.established = not self._closing and self._admission.associate(link.peer[0])
+        link.established = has_room(link, self._admission, link.peer, self._closing)
         return link.established
 
     # work that was put off

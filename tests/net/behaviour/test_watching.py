@@ -32,7 +32,7 @@ from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.sop_classes import VERIFICATION
 from tests.net.behaviour.drivers import Driver
-from tests.net.conftest import PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
+from tests.net.conftest import CT, PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
 
 
 class Ear:
@@ -325,8 +325,38 @@ def test_garbage_is_a_failure_of_nobody(driver: Driver, caplog: pytest.LogCaptur
         eventually(lambda: server.metrics.connections_opened == 1)
         eventually(lambda: any("no association" in record.message for record in caplog.records))
         sock.close()
+        eventually(lambda: server.metrics.connections_open == 0)
+    (told,) = (record.message for record in caplog.records if "no association" in record.message)
+    assert "PDU type 47H" in told
     metrics = server.metrics
     assert (metrics.associations_failed, metrics.associations_accepted, dict(metrics.associations_ended)) == (0, 0, {})
+
+
+@pytest.mark.parametrize(("bound", "most"), [("context_count", 1), ("associate_length", 200), ("association_count", 0)])
+def test_a_rejection_names_the_bound(driver: Driver, caplog: pytest.LogCaptureFixture, bound: str, most: int) -> None:
+    server = driver.serve(VerificationSCP(), limits=Limits().but(**{bound: most}))
+    with caplog.at_level(logging.INFO, "dicomcore.net"):
+        with pytest.raises(AssociationRejected, match="local limit exceeded"):
+            driver.associate(server.port, contexts=[VERIFICATION, CT])
+        eventually(lambda: server.metrics.connections_open == 0)
+    its = [record.getMessage() for record in caplog.records if "-> ANY-SCP, peer 127" in record.getMessage()]
+    its += [record.getMessage() for record in caplog.records if "rejected:  -> ," in record.getMessage()]
+    assert [f"Limits.{bound}" in told for told in its] == [True]
+
+
+def test_a_request_that_does_not_come_is_told(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    server = driver.serve(VerificationSCP(), limits=Limits(artim=0.05))
+    with (
+        caplog.at_level(logging.INFO, "dicomcore.net"),
+        raw_socket(server.port) as quiet,
+        raw_socket(server.port) as slow,
+    ):
+        slow.sendall(b"\x01")
+        for sock in (quiet, slow):
+            assert sock.recv(1) == b""
+        eventually(lambda: server.metrics.connections_opened == 2 and server.metrics.connections_open == 0)
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "Limits.artim" in told
 
 
 def test_the_association_is_lost_while_we_wait(driver: Driver) -> None:
