@@ -178,6 +178,11 @@ class Exchange:
         return self._performing
 
     @property
+    def fetching(self) -> bool:
+        """Whether a C-GET of ours is open."""
+        return any(field == CommandField.C_GET_RSP for _, field in self._invoked.values())
+
+    @property
     def can_request(self) -> bool:
         return len(self._invoked) < self.window
 

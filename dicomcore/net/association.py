@@ -31,6 +31,7 @@ from dicomcore.net.calls import Calls, Turn
 from dicomcore.net.connection import UserConnection
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
+from dicomcore.net.fetching import Fetching
 from dicomcore.net.hooks import Hooks
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, Waiter
@@ -122,6 +123,7 @@ class Association(Calls):
         self._operations = connection.operations
         self._answers = connection.operations.answers
         self._effects = effects
+        self._fetching = Fetching(connection.operations, connection.limits.message_rate)
 
     def __repr__(self) -> str:
         agreed, over = self.negotiated, self._connection.over
@@ -417,8 +419,8 @@ class Association(Calls):
         return self._connection.exchange.request(invoke.context_id, invoke.command, invoke.body)
 
     def _answer(self, message_ids: Collection[int], final: float | None = None) -> tuple[int, Answer]:
-        """Wait for a response to one of these: as long as our bytes move, then for `Limits.dimse_timeout`; or only
-        until ``final``."""
+        """Wait for a response to one of these: as long as our bytes move, or those of what a C-GET brings, then for
+        `Limits.dimse_timeout`; or only until ``final``."""
         answers = self._answers
         deadline = final or monotonic() + self._limits.dimse_timeout
         while True:
@@ -432,8 +434,10 @@ class Association(Calls):
             if self._connection.over is not None:  # released by the peer; our response to that may have to leave
                 self._connection.flush()
                 raise self._why_over()
-            if self._step(deadline) and final is None:
-                deadline = monotonic() + self._limits.dimse_timeout
+            moved = self._step(deadline)
+            if final is None:
+                now = monotonic()
+                deadline = max(deadline, (now if moved else self._fetching.heard(now)) + self._limits.dimse_timeout)
 
     def _step(self, deadline: float) -> bool:
         """Write and read what can be, waiting once. True when our own bytes still leave. Raises when it is over."""

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
+from dicomcore.dimse.command import CommandField
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
@@ -48,6 +49,7 @@ from dicomcore.services.messages import with_encoded_body
 __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
 Message = RequestReceived | ResponseReceived | Fragment
+STORE: Final = CommandField.C_STORE_RQ
 _new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 DriverEffect = Call | Associate | Await | At | Perform
 
@@ -87,6 +89,7 @@ class Operations:
         self.calling_ae = self.called_ae = ""
         self.peer: Any = None
         self.over = False
+        self.stores = 0  # C-STOREs of the peer that have begun, and those that have ended
         self._limits = limits
         self._router = router
         self._flush = flush
@@ -125,6 +128,12 @@ class Operations:
             operation.refuse("there was no memory for the body within Limits.budget_wait")
             self._share.release(operation)
             self._share.waits = False
+
+    @property
+    def stored_length(self) -> int:
+        """Bytes that have arrived of an object that the peer is storing here."""
+        receiving = self._receiving
+        return 0 if receiving is None or receiving.request.command.field != STORE else receiving.length
 
     @property
     def asking(self) -> bool:
@@ -279,6 +288,7 @@ class Operations:
         context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
         operation = Operation(request, context, *self._router.start(request, context))
         self.watch.began(request)
+        self.stores += message.command.field == STORE
         self.running[message.command.elements["MessageID"]] = operation
         if message.has_body:
             self._receiving = operation
@@ -526,6 +536,7 @@ class Operations:
         """The operation is over, or its association is: close what it began."""
         operation.over = True
         operation.waits = NOTHING
+        self.stores += operation.request.command.field == STORE
         if self._share is not None:
             self._share.release(operation)
         if not operation.answered:

@@ -12,6 +12,7 @@ from dicomcore.dimse.command import CommandField
 from dicomcore.errors import AssociationAborted, DicomError, LimitExceeded, PeerTimeout
 from dicomcore.net.aio.connection import NEVER, Link
 from dicomcore.net.connection import UserConnection
+from dicomcore.net.fetching import Fetching
 from dicomcore.services.base import Answer, Invoke, User
 from dicomcore.vocab.status import StatusCategory, category
 
@@ -51,6 +52,7 @@ class UserLink(Link, UserConnection):
         self._queue: deque[asyncio.Future[None]] = deque()  # who waits for a turn
         self._left: list[Any] = []  # users to be closed
         self._waiting = 0  # who waits for an answer
+        self._fetching = Fetching(self.operations, self.limits.message_rate)
         self.cipher: tuple[str, str] | None = None  # of TLS: its version, and the suite
 
     def connected(self) -> None:
@@ -61,6 +63,11 @@ class UserLink(Link, UserConnection):
     # what happens
 
     def settle(self) -> None:
+        if self.asked and self.exchange.fetching:
+            heard = self._fetching.heard(self.loop.time())
+            for one in self.asked.values():
+                if one.field == CommandField.C_GET_RQ and not one.abandoned and one.since < heard:
+                    one.since = heard
         answers = self.operations.answers
         while answers:
             message_id, received = answers.popitem()
@@ -113,8 +120,8 @@ class UserLink(Link, UserConnection):
     def patience(self) -> float:
         if not self.outbox.empty:
             return self.sent_at + self.limits.network_timeout
-        if not self._hears or not self.asked:
-            return NEVER
+        if not self._hears or not self.asked or (self.performers and self.exchange.fetching):
+            return NEVER  # the peer waits for us
         return min(asked.since for asked in self.asked.values()) + self.limits.dimse_timeout
 
     def impatient(self) -> None:

@@ -7,15 +7,20 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dicomcore import dcmread
+from dicomcore.data.part10 import read_header
 from dicomcore.dimse.command import CommandField, command, response
 from dicomcore.dimse.exchange import Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.encoding.sink import MemorySink
+from dicomcore.net import AE
 from dicomcore.net.poller import Facilities
 from dicomcore.services.base import Invoke, Perform, Receive, Request, Response, ServiceContext
+from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import (
     Accept,
@@ -29,7 +34,7 @@ from dicomcore.ul import (
     propose,
 )
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
-from tests.net.conftest import CT, FIND, PATIENCE, Scripted, eventually
+from tests.net.conftest import CT, FIND, PATIENCE, Scripted, eventually, write_ct
 
 from .drivers import Driver
 
@@ -83,6 +88,58 @@ def test_large_objects_go_out_while_the_peer_floods_us(
     assert peer.final == 0
     assert reported == [50_000] * peer.reports
     assert peer.reports > 5
+
+
+class Slowly:
+    """A payload that takes its time; ``reads`` pieces of it."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, start: int, stop: int) -> bytes:
+        self.reads += 1
+        threading.Event().wait(0.15)
+        return bytes(stop - start)
+
+
+def test_what_a_get_brings_counts_as_an_answer(driver: Driver, tmp_path: Path) -> None:
+    """One object takes longer than an answer may, and no response comes meanwhile: they are optional (PS3.4 C.4.3)."""
+    write_ct(tmp_path / "ct.dcm")
+    whole = (tmp_path / "ct.dcm").read_bytes()[read_header(tmp_path / "ct.dcm").dataset_offset :]
+    rest = Slowly(4_000_000)
+
+    def getting(request: Request, context: ServiceContext) -> Provider:
+        yield Receive(MemorySink(1000))
+        uid = dcmread(tmp_path / "ct.dcm").SOPInstanceUID
+        ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0)
+
+        def storing() -> Generator[Any, Any, int]:
+            answer = yield Invoke(3, ask, [whole, rest])
+            return int(answer.status)
+
+        assert (yield Perform(storing())) == 0
+        yield Response(0, elements=counts(1, 0))
+
+    with AE("SERVER").serve(
+        0,
+        host="127.0.0.1",
+        services=[
+            Scripted(getting, GETTING, CommandField.C_GET_RQ),
+            Scripted(lambda request, context: iter(()), CT, CommandField.C_STORE_RQ),  # type: ignore[arg-type, return-value]
+        ],
+        roles={CT: (True, True)},
+    ) as server:
+        contexts = [(GETTING, [EXPLICIT_LE.uid]), (CT, [EXPLICIT_LE.uid])]
+        taking = StorageSCP(tmp_path / "in", supported={CT: (EXPLICIT_LE.uid,)})
+        with driver.associate(server.port, contexts=contexts, services=[taking]) as association:
+            driver.hurry(association, dimse_timeout=0.6)
+            *_, last = association.c_get({"PatientID": "P1"}, GETTING)
+            assert (last.status, last.completed) == (0, 1)
+    assert rest.reads * 0.15 > 1.2
 
 
 def counts(done: int, left: int) -> dict[str, int]:
