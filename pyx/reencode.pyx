@@ -429,10 +429,12 @@ def reencode(
     int lengths=KEPT,
     list faults=None,
 ):
-    """The run in its new encoding; ``lengths`` 1 makes those of sequences and items defined, 2 undefined. ``faults`` gets rows (kind, offset, tag); without it a fault raises EncodingError."""
+    """The run in its new encoding; ``lengths`` 1 makes those of sequences and items defined, 2 undefined.
+
+    ``faults`` gets rows (kind, offset, tag); without it a fault raises EncodingError.
+    """
     cdef State s
     cdef Status status
-    cdef size_t row
     cdef Creator *outer = NULL
     cdef bytes result
     if view.shape[0] == 0:
@@ -445,18 +447,11 @@ def reencode(
     try:
         s.frame_count = 2 * <size_t>nesting_depth + 1
         s.frames = <Frame *>malloc(s.frame_count * sizeof(Frame))
-        outer = <Creator *>malloc((len(creators) + 1) * sizeof(Creator))
-        if s.frames == NULL or outer == NULL:
+        if s.frames == NULL:
             raise MemoryError
-        for row, (tag, name) in enumerate(creators):
-            text = name.encode("utf-8")
-            outer[row].tag = tag
-            outer[row].number = creator_number(
-                &table.table, <const uint8_t *>PyBytes_AS_STRING(text), <size_t>len(text)
-            )
         s.data = &view[0]
         s.table = &table.table
-        s.outer = outer
+        s.outer = outer = creators_of(creators, &table.table)
         s.outer_count = <uint32_t>len(creators)
         s.creator_room = 0
         s.explicit = target_explicit
@@ -471,12 +466,7 @@ def reencode(
             status = walk(&s)
         if status:
             raise refusal(status, <size_t>(s.at - s.data), s.fault_tag, nesting_depth)
-        for row in range(s.fault_count):
-            kind = s.faults[row].kind
-            if faults is not None:
-                faults.append((kind, s.faults[row].offset, s.faults[row].tag))
-            elif kind != UNSWAPPED:
-                raise EncodingError(FAULTS[kind][0], offset=s.faults[row].offset, clause=FAULTS[kind][1])
+        tell(&s, faults)
         result = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>s.size)
         s.capacity = s.size
         s.out = <uint8_t *>PyBytes_AS_STRING(result)
@@ -490,6 +480,35 @@ def reencode(
         free(s.frames)
         free(s.creators)
         free(outer)
+
+
+cdef Creator *creators_of(list creators, const Table *table) except NULL:
+    """Those in effect before the run, for the caller to free."""
+    cdef Creator *found = <Creator *>malloc((len(creators) + 1) * sizeof(Creator))
+    if found == NULL:
+        raise MemoryError
+    try:
+        for row, (tag, name) in enumerate(creators):
+            text = name.encode("utf-8")
+            found[<size_t>row].tag = tag
+            found[<size_t>row].number = creator_number(
+                table, <const uint8_t *>PyBytes_AS_STRING(text), <size_t>len(text)
+            )
+    except BaseException:
+        free(found)
+        raise
+    return found
+
+
+cdef int tell(const State *s, list faults) except -1:
+    cdef uint32_t row
+    for row in range(s.fault_count):
+        kind = s.faults[row].kind
+        if faults is not None:
+            faults.append((kind, s.faults[row].offset, s.faults[row].tag))
+        elif kind != UNSWAPPED:
+            raise EncodingError(FAULTS[kind][0], offset=s.faults[row].offset, clause=FAULTS[kind][1])
+    return 0
 
 
 cdef void begin(

@@ -154,8 +154,13 @@ def is_readable(raw: bytes, charsets: tuple[str, ...], vr: str = "LO") -> bool:
         return False
 
 
+def _resets(vr: str) -> re.Pattern[bytes]:
+    """Behind what the initial sets are invoked again (PS3.5 6.1.2.5.3)."""
+    return _RESET_NAMES if vr == "PN" else _RESET if vr in ("ST", "LT", "UT") else _RESET_VALUES
+
+
 def _decode_extended(raw: bytes, charset: _Charset, vr: str, issues: list[Issue] | None) -> Iterator[str]:
-    reset = _RESET_NAMES if vr == "PN" else _RESET if vr in ("ST", "LT", "UT") else _RESET_VALUES
+    reset = _resets(vr)
     g0, g1 = charset.g0, charset.g1
     last: _Set | None = None
     for token in _TOKENS.findall(raw):
@@ -196,8 +201,7 @@ def encode_text(text: str, charsets: tuple[str, ...], vr: str = "LO") -> bytes:
     charset = _charset(charsets)
     if (encoded := _encode_initial(text, charset)) is not None:
         return encoded
-    pattern = _RESET_NAMES if vr == "PN" else _RESET if vr in ("ST", "LT", "UT") else _RESET_VALUES
-    parts = re.split(f"({pattern.pattern.decode('ascii')})", text)
+    parts = re.split(f"({_resets(vr).pattern.decode('ascii')})", text)
     return b"".join(_encode_component(part, charset, charsets) for part in parts)
 
 
