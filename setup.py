@@ -31,7 +31,7 @@ DIRECTIVES = {
 KERNELS = os.environ.get("DICOMCORE_KERNELS") != "0"
 
 # What a kernel needs of the platform; the package does without it where that is not there.
-ABSENT = {"deposit", "pump"} if sys.platform == "win32" else set()  # writev, flock, sockets that are descriptors
+ABSENT = {"deposit", "opening", "pump"} if sys.platform == "win32" else set()  # pread, writev, flock, sockets
 
 compile_args: list[str] = []
 link_args: list[str] = []

@@ -1,10 +1,9 @@
 """The walk over file meta information (PS3.10 7.1): header by header, whatever its group length says."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from bits cimport load_u16, load_u32
-from cursor cimport FORM_LONG, are_letters, vr_form
+from meta_header cimport META_OVER, next_meta
 from status cimport STATUS_LENGTH, STATUS_OK, STATUS_SHORT
 
 DONE = <int>STATUS_OK
@@ -14,26 +13,6 @@ OVERRUN = <int>STATUS_LENGTH
 cdef enum:
     PRIVATE_INFORMATION = 0x0102
     COUNT_LIMIT = 64  # no meta group has as many elements
-
-
-cdef int _next(const uint8_t *p, uint64_t left, uint16_t *element, uint64_t *header, uint64_t *length) noexcept nogil:
-    """The header at ``p``: STATUS_OK, STATUS_SHORT, or -1 where group 0002 has ended."""
-    if left < 8:
-        return STATUS_SHORT
-    if load_u16(p, False) != 2:
-        return -1
-    element[0] = load_u16(p + 2, False)
-    header[0] = 8
-    if not are_letters(p[4], p[5]):  # implicit VR: not allowed here, and seen
-        length[0] = load_u32(p + 4, False)
-    elif vr_form(p[4], p[5]) == FORM_LONG:
-        if left < 12:
-            return STATUS_SHORT
-        header[0] = 12
-        length[0] = load_u32(p + 8, False)
-    else:
-        length[0] = load_u16(p + 6, False)
-    return STATUS_OK
 
 
 def walk(head, uint64_t start, uint64_t size):
@@ -55,8 +34,8 @@ def walk(head, uint64_t start, uint64_t size):
         while at < size and count < COUNT_LIMIT:
             status = STATUS_SHORT
             if at < stop:
-                status = _next(data + at, stop - at, &element, &header, &length)
-            if status == -1:
+                status = next_meta(data + at, stop - at, &element, &header, &length)
+            if status == META_OVER:
                 break
             if status == STATUS_SHORT:
                 if stop == size:

@@ -10,7 +10,7 @@ with its ``answer``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any, Final, NamedTuple, Protocol
 
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
@@ -48,6 +48,7 @@ class Carrier(Protocol):
     def requestor(self) -> bool: ...
 
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None: ...
+    def message(self, context_id: int, command: bytes, body: Any = None) -> None: ...
 
 
 class CommandObserver(Protocol):
@@ -313,19 +314,26 @@ class Exchange:
         return [_new(RequestReceived, (context_id, received, has_body))]
 
     def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:
-        send = self._association.send
+        association = self._association
         encoded = encode_command(message, changes)  # all that can be wrong is found before the first byte leaves
-        if body is None:
-            send(context_id, True, encoded)
-            return
-        payloads = body if isinstance(body, list | tuple) else (body,)
-        for payload in payloads:
+        if isinstance(body, list | tuple):
+            if len(body) > 1:
+                self._send_pieces(context_id, encoded, body)
+                return
+            body = body[0] if body else b""
+        if body is not None and not isinstance(body, _SIZED):
+            raise _not_sized(body)
+        association.message(context_id, encoded, body)
+
+    def _send_pieces(self, context_id: int, encoded: bytes, body: Sequence[Any]) -> None:
+        for payload in body:
             if not isinstance(payload, _SIZED):
-                raise LocalProtocolError(f"a body is something with a length, not {type(body).__name__}")
+                raise _not_sized(payload)
+        send = self._association.send
         send(context_id, True, encoded)
-        for payload in payloads[:-1]:
+        for payload in body[:-1]:
             send(context_id, False, payload, False)
-        send(context_id, False, payloads[-1] if payloads else b"")
+        send(context_id, False, body[-1])
 
     def _free_id(self) -> int:
         message_id = self._last_id % _LAST_ID + 1
@@ -337,6 +345,10 @@ class Exchange:
 def _is_final(message: Command) -> bool:
     """One of those to which there may be many."""
     return category(message.elements["Status"]) is not StatusCategory.PENDING
+
+
+def _not_sized(payload: object) -> LocalProtocolError:
+    return LocalProtocolError(f"a body is something with a length, not {type(payload).__name__}")
 
 
 def _fault(message: str) -> RemoteProtocolError:

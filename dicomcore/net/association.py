@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.part10 import FileHeader
@@ -21,7 +21,6 @@ from dicomcore.encoding.source import FileSlice
 from dicomcore.errors import (
     AssociationAborted,
     DicomError,
-    LocalProtocolError,
     NegotiationError,
     PeerTimeout,
     ServiceError,
@@ -40,8 +39,8 @@ from dicomcore.net.tls_socket import TLSSocket, Wire, secure
 from dicomcore.net.transport import connect, join_address
 from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
-from dicomcore.services.base import Answer, Asking, Invoke, More, Router, ServiceProvider, User
-from dicomcore.services.sending import StorageSCU, Transcoder, several
+from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
+from dicomcore.services.sending import StorageSCU, Transcoder, let_go, several
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -66,6 +65,7 @@ Storable = str | os.PathLike[str] | FileHeader | Dataset
 
 log = Log("net")
 
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 PARTING = 1.0  # seconds that an abort is given to leave; the peer's close is not worth a longer wait
 
 
@@ -337,62 +337,60 @@ class Association(Calls):
         Up to ``window`` requests are under way at a time, if the peer agreed to that. The next file is opened while the
         response to the last one is awaited. With a window of 1 nothing is under way between results.
         """
-        window = max(1, min(window, self._connection.exchange.window))
-        under_way: dict[int, tuple[Storable, Asking]] = {}
+        connection = self._connection
+        window = max(1, min(window, connection.exchange.window))
+        under_way: dict[int, tuple[Storable, Any]] = {}
         waiting = several(sources)
         ready = self._prepare(waiting)
         look = True
         try:
             while ready is not None or under_way:
-                if ready is not None and ready[2] is None:
-                    yield StoreResult(ready[0], None, ready[3])
+                if ready is not None and ready[2] is not None:
+                    yield StoreResult(ready[0], None, ready[2])
                     ready = self._prepare(waiting)
                     continue
                 with self._turn:
                     if look:
                         self._take_in()
                     look = False  # from now on every wait for a response looks
-                    while ready is not None and ready[2] is not None and len(under_way) < window:
-                        message_id = self._send(ready[2])
-                        under_way[message_id] = ready[0], ready[1]
-                        self._connection.flush()
+                    while ready is not None and (invoke := ready[1]) is not None and len(under_way) < window:
+                        under_way[self._send(invoke)] = ready[0], invoke.body
+                        ready = None  # it is under way
+                        connection.flush()
                         ready = self._prepare(waiting)
-                    if ready is not None and ready[2] is not None:
-                        self._connection.outbox.read_ahead(ready[2].context_id, ready[2].body)
+                    if ready is not None and (invoke := ready[1]) is not None and type(invoke.body) is FileSlice:
+                        connection.outbox.read_ahead(invoke.context_id, invoke.body)
                     result = self._settle(under_way)
                 yield result
         finally:
-            if ready is not None:
-                ready[1].close()
+            if ready is not None and ready[1] is not None:
+                let_go(ready[1].body)
             if under_way and self.is_open:
                 with self._turn:
                     while under_way:
                         self._settle(under_way)
+            for _, body in under_way.values():
+                let_go(body)
 
-    def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, Asking, Invoke | None, Exception | None] | None:
-        """The next instance with its request ready, or with the error that it has; None when there are no more."""
-        try:
-            source = next(waiting)
-        except StopIteration:
-            return None
-        user = self._storage.c_store(source)
-        try:
-            invoke = next(user)
-            if isinstance(invoke.body, FileSlice):
-                invoke.body.fileno()  # opens it now, while the peer works
-            return source, user, invoke, None
-        except (DicomError, OSError) as error:
-            return source, user, None, error
+    def _prepare(self, waiting: Iterator[Storable]) -> tuple[Storable, Invoke | None, Exception | None] | None:
+        """The next instance with its request ready, or with the error that it has; None when there are no more.
 
-    def _settle(self, under_way: dict[int, tuple[Storable, Asking]]) -> StoreResult:
+        Its file is open, or read, while the peer works.
+        """
+        for source in waiting:
+            try:
+                return source, self._storage.prepare(source), None
+            except (DicomError, OSError) as error:
+                return source, None, error
+        return None
+
+    def _settle(self, under_way: dict[int, tuple[Storable, Any]]) -> StoreResult:
         """Wait for the response to any of these."""
         message_id, answer = self._answer(under_way)
-        source, user = under_way.pop(message_id)
-        try:
-            user.send(answer)
-        except StopIteration:
-            return StoreResult(source, answer.status)
-        raise LocalProtocolError("a C-STORE asks once")
+        source, body = under_way.pop(message_id)
+        let_go(body)
+        result: StoreResult = _new(StoreResult, (source, answer.status, None))
+        return result
 
     def _checked(self, status: int, service: str, check: bool) -> int:
         if check and category(status) is StatusCategory.FAILURE:

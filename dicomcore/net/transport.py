@@ -1,9 +1,9 @@
 """TCP as DICOM needs it (PS3.8 9.1.4): connecting and listening with deadlines, and sending without ever blocking.
 
-`Outbox` writes what an upper-layer core has framed: headers and bodies leave in one gathered system call, never
-joined in memory, and a body that lies in a file is read block by block into one buffer that is used again and again.
-TCP_NODELAY is always on: a DICOM peer waits for the end of a message, so holding back its last segment only ever
-costs time. Under TLS there is no gathered call: `RecordOutbox` fills records instead.
+`Outbox` writes what an upper-layer core has framed: a small message is one piece, headers and larger bodies leave in
+one gathered system call, never joined in memory, and a body that lies in a file is read block by block into one buffer
+that is used again and again. TCP_NODELAY is always on: a DICOM peer waits for the end of a message, so holding back its
+last segment only ever costs time. Under TLS there is no gathered call: `RecordOutbox` fills records instead.
 
 An address is "host:port", with the brackets of RFC 3986 around IPv6: "[::1]:104", "[fe80::1%eth0]:104".
 """

@@ -16,7 +16,7 @@ from typing import Any, Final
 from dicomcore.data._late import late
 from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
-from dicomcore.data.outgoing import open_instance
+from dicomcore.data.outgoing import check_uids, open_instance
 from dicomcore.data.part10 import FileHeader
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import DATA_SET_PRESENT, Command, CommandField
@@ -30,10 +30,11 @@ from dicomcore.vocab.uids import UID
 
 from .base import PLAIN_SYNTAXES, Asking, Invoke
 
-__all__ = ["StorageSCU", "Transcoder", "contexts_for_files", "several", "transcoded"]
+__all__ = ["StorageSCU", "Transcoder", "contexts_for_files", "let_go", "several", "transcoded"]
 
 _SMALL: Final = 32 * 1024  # pieces below this are copied together
-_UID_LENGTH: Final = 64
+_STORE: Final = CommandField.C_STORE_RQ
+_new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 
 Transcoder = Callable[[Any, str], Any]
 
@@ -118,16 +119,24 @@ class StorageSCU:
 
         NegotiationError when no accepted context fits, EncodingError and OSError when the file cannot be read.
         """
-        piece: Any = None  # the data set as it lies in the file
-        body: Any = None
-        if isinstance(source, (str, os.PathLike)):
-            source, piece = open_instance(source, limits=self._limits)
+        invoke = self.prepare(source, priority=priority, move_originator=move_originator)
         try:
-            sop_class, sop_instance, syntax = _identity(source)
+            return (yield invoke)
+        finally:
+            let_go(invoke.body)
+
+    def prepare(self, source: Any, *, priority: int = 0, move_originator: tuple[str, int] | None = None) -> Invoke:
+        """The request that `c_store` makes; a body that is a `FileSlice` is open, and the caller's to close."""
+        is_path = isinstance(source, (str, os.PathLike))
+        if is_path:
+            sop_class, sop_instance, syntax, body = open_instance(source, limits=self._limits)
+        else:
+            (sop_class, sop_instance, syntax), body = _identity(source), None
+        try:
             agreed = self.context_for(sop_class, syntax)
-            if piece is not None and agreed.transfer_syntax == syntax:
-                body = piece
-            else:
+            if not is_path or agreed.transfer_syntax != syntax:
+                let_go(body)
+                body = None
                 body, sop_instance = self._body(source, syntax, agreed.transfer_syntax, sop_instance)
             elements = {
                 "AffectedSOPClassUID": sop_class,
@@ -139,19 +148,20 @@ class StorageSCU:
                 title, message_id = move_originator
                 elements["MoveOriginatorApplicationEntityTitle"] = title
                 elements["MoveOriginatorMessageID"] = message_id
-            request = Command(CommandField.C_STORE_RQ, elements)
-            return (yield Invoke(agreed.id, request, body))
-        finally:
-            for opened in (piece, body):
-                if isinstance(opened, FileSlice):
-                    opened.close()
+        except BaseException:
+            let_go(body)
+            raise
+        invoke: Invoke = _new(Invoke, (agreed.id, _new(Command, (_STORE, elements, ())), body))
+        return invoke
 
     def _body(self, source: Any, syntax: str, target: str, sop_instance: str) -> tuple[Any, str]:
         """What goes out in the `target` syntax: a piece of the file, or encoded chunks; and of which instance it is."""
         if isinstance(source, FileHeader):
             if target == syntax:
                 return _file_slice(source), sop_instance
-            source = dcmread(source.path, limits=self._limits)
+            source = source.path
+        if not isinstance(source, Dataset):
+            source = dcmread(source, limits=self._limits)
         if target == syntax or (_is_plain(syntax) and _is_plain(target)):
             dataset = source
         else:
@@ -168,6 +178,12 @@ class StorageSCU:
             # What loses something makes another instance.
             sop_instance = str(dataset.get("SOPInstanceUID") or sop_instance)
         return _joined(encode_dataset(dataset, target, limits=self._limits)), sop_instance
+
+
+def let_go(body: Any) -> None:
+    """Close what a prepared body holds open: nothing of it is sent any more."""
+    if type(body) is FileSlice:
+        body.close()
 
 
 def _file_slice(header: FileHeader) -> FileSlice:
@@ -224,10 +240,5 @@ def _identity(source: Any) -> tuple[str, str, str]:
     else:
         name = "the data set"
         uids = (source.get("SOPClassUID"), source.get("SOPInstanceUID"), source.transfer_syntax or EXPLICIT_LE.uid)
-    if not all(uids):
-        what = "SOP Instance UID" if uids[0] else "SOP Class UID"
-        raise EncodingError(f"{name} has no {what}, so it cannot be sent", clause="PS3.4 B.3")
-    for uid in uids:
-        if not isinstance(uid, str) or len(uid) > _UID_LENGTH or not uid.isascii():
-            raise EncodingError(f"{name} has {uid!r} for a UID, so it cannot be sent", clause="PS3.5 9.1")
+    check_uids(name, *uids)
     return uids

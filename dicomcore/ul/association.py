@@ -285,6 +285,14 @@ class Association:
             raise LocalProtocolError(f"presentation context {context_id} was not agreed", clause="PS3.8 9.3.5.1")
         self._outbound.send(context_id, command, payload, last)
 
+    def message(self, context_id: int, command: bytes, body: Payload | None = None) -> None:
+        """Queue a command set and the data set that follows it, both whole, on an agreed context: Evt9."""
+        if self._state not in SEND_STATES:
+            self._check(Evt.Evt9)
+        if context_id not in self._contexts:
+            raise LocalProtocolError(f"presentation context {context_id} was not agreed", clause="PS3.8 9.3.5.1")
+        self._outbound.message(context_id, command, body)
+
     def release_memory(self) -> None:
         """Give the receive block back while nothing flows; the next ``buffer()`` makes a small one."""
         self._inbound.shrink()

@@ -1,4 +1,4 @@
-"""P-DATA-TF framing on the way out (PS3.8 9.3.5, annex E.2): lazy, and a body of more than 512 bytes is never copied.
+"""P-DATA-TF framing on the way out (PS3.8 9.3.5, annex E.2): lazy, and a body of more than 32 KiB is never copied.
 
 Each PDU carries one PDV: a header of 12 bytes, then a slice of the payload. A payload is anything with ``len()`` in
 bytes: of one with the buffer protocol the slice is a memoryview, of any other a `Slice(payload, start, stop)` that the
@@ -20,6 +20,7 @@ _HEADER: Final = struct.Struct(">BxIIBB")  # type, PDU length, PDV length, conte
 _COMMAND: Final = 1
 _LAST: Final = 2
 _JOINED: Final = 512  # bytes up to which a payload is copied behind its header: less work than a PDU in two pieces
+_WHOLE: Final = 32 * 1024  # bytes up to which a data set is copied behind its command: less work than a gathered write
 
 Payload: TypeAlias = bytes | bytearray | memoryview | Sized
 
@@ -126,6 +127,26 @@ class Outbound:
             self.queue.append(run)
             self.length += run.stop
         self._open = None if last else (context_id, command)
+
+    def message(self, context_id: int, command: bytes, body: Payload | None) -> None:
+        """Queue a command set, and its data set if there is one: a small one in one piece with it."""
+        size, length = self.fragment_length, len(command)
+        if self._open is not None or length > size:
+            self.send(context_id, True, command, True)
+            if body is not None:
+                self.send(context_id, False, body, True)
+            return
+        parts = [_HEADER.pack(4, length + 6, length + 2, context_id, _LAST | _COMMAND), command]
+        run = None
+        if type(body) is bytes and len(body) <= _WHOLE and len(body) <= size:
+            length = len(body)
+            parts += (_HEADER.pack(4, length + 6, length + 2, context_id, _LAST), body)
+        elif body is not None:
+            run = _Run(context_id, False, body, True)
+        self.put(b"".join(parts))
+        if run is not None:
+            self.queue.append(run)
+            self.length += run.stop
 
     def stretch(self) -> Stretch | None:
         """The payload that is next, if it is one of which `segments` would make slices."""

@@ -205,6 +205,11 @@ class Fake:
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None:
         self.sent.append((context_id, command, payload, last))
 
+    def message(self, context_id: int, command: bytes, body: Any = None) -> None:
+        self.send(context_id, True, command)
+        if body is not None:
+            self.send(context_id, False, body)
+
 
 def arrives(exchange: Exchange, context_id: int, data: bytes, *, command: bool = True, last: bool = True) -> list[Any]:
     return list(exchange.receive(Body(context_id, command, last, memoryview(data))))

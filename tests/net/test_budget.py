@@ -171,9 +171,9 @@ def instance(uid: str, pixels: int) -> bytes:
 
 def begin_store(peer: RawPeer, uid: str, body: bytes) -> None:
     """All of the request but the last fragment."""
-    peer.exchange.request(1, command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0), [])
-    peer.core._outbound.queue.pop()  # the empty body, in whose place this goes
-    peer.core._outbound.send(1, False, body, False)
+    asked = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0)
+    peer.exchange.request(1, asked, [body, b""])
+    peer.core._outbound.queue.pop()  # the last fragment
     peer.flush()
 
 

@@ -68,9 +68,8 @@ def begin_store(exchange: Exchange, core: Association) -> None:
     """A C-STORE-RQ and the first part of its data set."""
     stored = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2.3")
     context_id = next(row.id for row in exchange.negotiated.contexts.values() if row.abstract_syntax == CT)
-    exchange.request(context_id, stored, b"")
-    core._outbound.queue.pop()  # its data set, which is to begin and not to end
-    core.send(context_id, False, bytes(1000), False)
+    exchange.request(context_id, stored, [bytes(1000), b""])
+    core._outbound.queue.pop()  # the last fragment
 
 
 def test_a_server_that_closes_in_the_middle_of_a_body_keeps_no_connection(serving: Serving) -> None:
@@ -157,6 +156,9 @@ class Mute:
         self.sent: list[bytes] = []
 
     def send(self, context_id: int, command: bool, payload: Any, last: bool = True) -> None:
+        raise AssertionError("a response without a body is sent whole")
+
+    def message(self, context_id: int, command: bytes, body: Any = None) -> None:
         raise LocalProtocolError("Evt9 cannot happen in Sta7", clause="PS3.8 table 9-10")
 
 
@@ -304,7 +306,7 @@ def test_a_step_that_is_none_is_told_what_it_is(step: object, told: str) -> None
         yield Response(0)
 
     wire: Any = Mute()
-    wire.send = lambda context_id, command, payload, last=True: wire.sent.append(payload)
+    wire.message = lambda context_id, command, body=None: wire.sent.append(command)
     exchange = Exchange(wire)
     operations = Operations(exchange, Limits(), Router([Scripted(provider)]), flush=lambda: True)
     operations.inbox += cast(Any, exchange._message(1, ECHO.but(MessageID=7, CommandDataSetType=0x0101)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomcore.encoding.source import FileSlice
-from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError
-from dicomcore.net.aio.link import Asked, UserLink, let_go, step
+from dicomcore.errors import AssociationAborted, DicomError
+from dicomcore.net.aio.link import Asked, UserLink
 from dicomcore.net.association import Storable, StoreResult
-from dicomcore.services.base import Asking, Invoke
-from dicomcore.services.sending import StorageSCU, several
+from dicomcore.services.base import Invoke
+from dicomcore.services.sending import StorageSCU, let_go, several
 
 if TYPE_CHECKING:
     from typing import Self
@@ -27,9 +27,13 @@ class _Prepared(NamedTuple):
     """An instance with its request, or with the error for which there is none."""
 
     source: Storable
-    user: Asking
     invoke: Invoke | None
     error: Exception | None
+
+    @property
+    def body(self) -> Any:
+        """What it may hold open."""
+        return None if self.invoke is None else self.invoke.body
 
 
 class StoreMany:
@@ -102,7 +106,8 @@ class StoreMany:
             elif len(self._under_way) < self._window and link.free > 0:
                 prepared = ready.popleft()
                 assert prepared.invoke is not None
-                asked = link.ask(prepared.invoke, prepared.user)
+                body = prepared.invoke.body
+                asked = link.ask(prepared.invoke, body if isinstance(body, FileSlice) else None)
                 self._under_way[asked] = prepared
                 asked.notify = lambda asked=asked: self._on_answer(asked)
             else:
@@ -121,11 +126,8 @@ class StoreMany:
 
     def _result(self, asked: Asked) -> StoreResult:
         prepared = self._under_way.pop(asked)
-        answer = asked.answers.popleft()
-        over, _ = step(prepared.user, answer)
-        if not over:
-            raise LocalProtocolError("a C-STORE asks once")
-        return StoreResult(prepared.source, answer.status)
+        self._link.let_go(asked.user)
+        return StoreResult(prepared.source, asked.answers.popleft().status)
 
     def _collect(self) -> None:
         """What a worker has prepared; its exception is that of the caller's iterable."""
@@ -146,16 +148,13 @@ class StoreMany:
                 source = next(self._waiting)
             except StopIteration:
                 return True
-            user = self._storage.c_store(source)
             try:
-                invoke = next(user)
-                if isinstance(invoke.body, FileSlice):
-                    invoke.body.fileno()  # opens it now
-                else:
+                invoke = self._storage.prepare(source)
+                if not isinstance(invoke.body, FileSlice):
                     held += sum(map(len, invoke.body)) if isinstance(invoke.body, list) else len(invoke.body)
-                self._ready.append(_Prepared(source, user, invoke, None))
+                self._ready.append(_Prepared(source, invoke, None))
             except (DicomError, OSError) as error:
-                self._ready.append(_Prepared(source, user, None, error))
+                self._ready.append(_Prepared(source, None, error))
             if held > HELD:
                 break
         return False
@@ -166,12 +165,12 @@ class StoreMany:
         for asked, prepared in self._under_way.items():
             asked.notify = None
             if asked.done:
-                let_go(prepared.user)
+                let_go(prepared.body)
             self._link.abandon(asked)
         self._under_way.clear()
         self._answered.clear()
         while self._ready:
-            let_go(self._ready.popleft().user)
+            let_go(self._ready.popleft().body)
 
     async def aclose(self) -> None:
         """Send no more, and wait until what is under way has been answered."""

@@ -23,9 +23,10 @@ def instance(uid: str, pixels: int) -> bytes:
 
 def begin_store(peer: RawPeer, uid: str, body: bytes) -> None:
     """All of the request but its last fragment."""
-    peer.exchange.request(1, command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0), [])
-    peer.core._outbound.queue.pop()  # the empty body, in whose place this goes
-    go_on_with(peer, body, last=False)
+    asked = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID=uid, Priority=0)
+    peer.exchange.request(1, asked, [body, b""])
+    peer.core._outbound.queue.pop()  # the last fragment
+    peer.flush()
 
 
 def go_on_with(peer: RawPeer, body: bytes, *, last: bool) -> None:

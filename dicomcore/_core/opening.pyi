@@ -1,0 +1,3 @@
+def open_plain(
+    path: str, syntaxes: dict[bytes, tuple[str, bool]]
+) -> tuple[str, str, str, bytes | None, int, int, int] | None: ...
