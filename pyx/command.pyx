@@ -11,10 +11,11 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeLatin1
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from bits cimport load_u16, load_u32, store_tag, store_u16, store_u32
+from borrowed cimport integer_of, is_ascii, is_int, is_just_text, text_length, text_of
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -26,6 +27,16 @@ cdef enum:
     ENOUGH = 2560
     FIELD = 0x0100
     NO_DATA_SET = 0x0101
+
+    # of a response that holds nothing but a status
+    RESPONSE = 0x8000
+    SOP_CLASS = 0x0002
+    RESPONDED_TO = 0x0120
+    DATA_SET_TYPE = 0x0800
+    STATUS = 0x0900
+    SOP_INSTANCE = 0x1000
+    UID_LENGTH = 64
+    ANSWER = 256  # bytes: 12 of the group length, four numbers of 10, two UIDs of 8 + 64
 
     KIND_US = 0
     KIND_UI = 1
@@ -213,6 +224,39 @@ cdef class Codec:
         fault = self._unfit(message, present, data_set)
         return fault, None, self._names[message], elements, () if unknown is None else tuple(unknown)
 
+    def answer(self, field, dict asked not None, status):
+        """The bytes of a response that holds nothing but a status, to a request with this field and these elements.
+
+        What `encode` makes of `dimse.command.response`. None for anything out of the ordinary.
+        """
+        cdef uint8_t out[ANSWER]
+        cdef Py_ssize_t at = 12
+        cdef int request = _u16(<PyObject *>field)
+        cdef int code = _u16(<PyObject *>status)
+        cdef int message_id = _u16(PyDict_GetItem(asked, "MessageID"))
+        if not 0 <= request < RESPONSE or self._message(<uint16_t>(request | RESPONSE)) < 0:
+            return None
+        if message_id < 0 or code < 0:
+            return None
+        if PyDict_GetItem(asked, "RequestedSOPClassUID") != NULL:
+            return None
+        if PyDict_GetItem(asked, "RequestedSOPInstanceUID") != NULL:
+            return None
+        at = _uid(out, at, SOP_CLASS, PyDict_GetItem(asked, "AffectedSOPClassUID"))
+        if at < 0:
+            return None
+        at = _number(out, at, FIELD, <uint16_t>(request | RESPONSE))
+        at = _number(out, at, RESPONDED_TO, <uint16_t>message_id)
+        at = _number(out, at, DATA_SET_TYPE, NO_DATA_SET)
+        at = _number(out, at, STATUS, <uint16_t>code)
+        at = _uid(out, at, SOP_INSTANCE, PyDict_GetItem(asked, "AffectedSOPInstanceUID"))
+        if at < 0:
+            return None
+        store_tag(out, 0, False)
+        store_u32(out + 4, 4, False)
+        store_u32(out + 8, <uint32_t>(at - 12), False)
+        return PyBytes_FromStringAndSize(<char *>out, at)
+
     def encode(self, field, dict elements, tuple unknown, dict changes):
         """The bytes of a command set, group length first. ``changes`` go before ``elements``; None is absent.
 
@@ -319,6 +363,35 @@ cdef class Codec:
         finally:
             if out != ready:
                 PyMem_Free(out)
+
+
+cdef inline int _u16(PyObject *value) except -2:
+    """The number, -1 for anything else."""
+    cdef int overflow = 0
+    cdef int64_t number
+    if value == NULL or not is_int(value):
+        return -1
+    number = integer_of(value, &overflow)
+    return -1 if overflow or not 0 <= number <= 0xFFFF else <int>number
+
+
+cdef inline Py_ssize_t _uid(uint8_t *out, Py_ssize_t at, uint16_t element, PyObject *text) noexcept:
+    """An element with this UID; -1 for what is none. One that is too long is left out (`dimse.command.response`)."""
+    cdef Py_ssize_t size
+    if text == NULL:
+        return at
+    if not is_just_text(text) or not is_ascii(text):
+        return -1
+    size = text_length(text)
+    if not 0 < size <= UID_LENGTH:
+        return at
+    memcpy(out + at + 8, text_of(text), size)
+    if size & 1:
+        out[at + 8 + size] = 0
+        size += 1
+    store_tag(out + at, element, False)
+    store_u32(out + at + 4, <uint32_t>size, False)
+    return at + 8 + size
 
 
 cdef inline Py_ssize_t _number(uint8_t *out, Py_ssize_t at, uint16_t element, uint16_t number) noexcept nogil:

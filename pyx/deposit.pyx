@@ -8,8 +8,12 @@ and the caller gives it another name to begin with.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EEXIST, EINTR, ENOENT, errno
+from libc.string cimport strlen
 
 from vectors cimport iovec, write_all
+
+cdef extern from "Python.h":
+    object PyUnicode_EncodeFSDefault(object text)
 
 cdef extern from "<fcntl.h>" nogil:
     enum:
@@ -73,7 +77,15 @@ cdef int _deposit(const char *temporary, const char *final, iovec *vector, int c
     return error
 
 
-def deposit(bytes temporary not None, bytes final not None, list pieces not None):
+cdef bytes _encoded(str path):
+    """As the file system has it."""
+    cdef bytes encoded = PyUnicode_EncodeFSDefault(path)
+    if strlen(encoded) != <size_t>len(encoded):
+        raise ValueError("embedded null byte")
+    return encoded
+
+
+def deposit(str temporary not None, str final not None, list pieces not None):
     """Make a file of at most MOST ``pieces`` and give it its final name, which may be taken.
 
     0, an error number, or ANOTHER: the temporary name is taken, or was taken for that of a leftover.
@@ -81,10 +93,9 @@ def deposit(bytes temporary not None, bytes final not None, list pieces not None
     cdef Py_buffer views[PIECE_COUNT]
     cdef iovec vector[PIECE_COUNT]
     cdef int count = 0, taken = 0, error
-    cdef const char *source = temporary
-    cdef const char *target = final
-    if b"\0" in temporary or b"\0" in final:
-        raise ValueError("embedded null byte")
+    cdef bytes begun = _encoded(temporary), named = _encoded(final)
+    cdef const char *source = begun
+    cdef const char *target = named
     try:
         for piece in pieces:
             if taken == PIECE_COUNT:

@@ -19,6 +19,7 @@ class Codec:
     def decode(
         self, data: bytes | bytearray | memoryview
     ) -> tuple[int, int | None, Any, dict[str, Any], tuple[tuple[int, bytes], ...]]: ...
+    def answer(self, field: int, asked: dict[str, Any], status: int) -> bytes | None: ...
     def encode(
         self,
         field: int,

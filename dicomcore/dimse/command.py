@@ -41,6 +41,7 @@ __all__ = [
     "Message",
     "command",
     "decode_command",
+    "encode_answer",
     "encode_command",
     "response",
 ]
@@ -300,6 +301,12 @@ def encode_command(command: Command, changes: dict[str, Any] | None = None) -> b
         raise LocalProtocolError(f"{row.name} {row.body} has a data set", clause=row.clause)
     value = elements[str(encoded)]
     raise LocalProtocolError(f"{encoded} of {row.name} cannot be {value!r}", clause="PS3.7 6.3")
+
+
+def encode_answer(request: Command, status: int) -> bytes:
+    """The bytes of ``response(request, status)``. LocalProtocolError alike."""
+    encoded: bytes | None = _CODEC.answer(request.field, request.elements, status)
+    return encode_command(response(request, status)) if encoded is None else encoded
 
 
 def _fault(message: str, offset: int | None = None, clause: str = "PS3.7 6.3") -> RemoteProtocolError:

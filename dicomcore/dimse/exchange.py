@@ -27,6 +27,7 @@ from .command import (
     CommandField,
     command,
     decode_command,
+    encode_answer,
     encode_command,
 )
 
@@ -63,8 +64,8 @@ class CommandObserver(Protocol):
     def requested(self, context_id: int, message_id: int, command: Command, /) -> None:
         """A request has arrived."""
 
-    def responded(self, context_id: int, message_id: int, command: Command, final: bool, /) -> None:
-        """We sent its response."""
+    def responded(self, context_id: int, message_id: int, field: int, status: int, final: bool, /) -> None:
+        """We sent its response, whose command field this is."""
 
     def cancelled(self, context_id: int, message_id: int, by_peer: bool, /) -> None:
         """A C-CANCEL came or went."""
@@ -229,11 +230,23 @@ class Exchange:
             raise LocalProtocolError(f"{command.name} to message {message_id}, which is not open on {context_id}")
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
         self._send(context_id, command, {"CommandDataSetType": data_set}, body)
-        final = command.field not in _MANY_ANSWERS or _is_final(command)
+        return self._responded(context_id, message_id, command.field, command.elements["Status"])
+
+    def answer(self, context_id: int, request: Command, status: int) -> bool:
+        """Send a response to `request` that holds nothing but a status; all else as `respond`."""
+        message_id = request.elements.get("MessageID", 0)
+        field = request.field | _RESPONSE_BIT
+        if self._performing.get(message_id) != (context_id, field):
+            raise LocalProtocolError(f"{request.name} of message {message_id} is not open on {context_id}")
+        self._association.send(context_id, True, encode_answer(request, status))
+        return self._responded(context_id, message_id, field, status)
+
+    def _responded(self, context_id: int, message_id: int, field: int, status: int) -> bool:
+        final = field not in _MANY_ANSWERS or category(status) is not StatusCategory.PENDING
         if final:
             del self._performing[message_id]
         if self.observer is not None:
-            self.observer.responded(context_id, message_id, command, final)
+            self.observer.responded(context_id, message_id, field, status, final)
         return final
 
     def cancel(self, context_id: int, message_id: int) -> None:

@@ -228,13 +228,12 @@ class FileSink:
             self._abandon()
 
 
-def deposit_file(path: str, pieces: Sequence[ReadableBuffer], temporary_paths: TemporaryPaths) -> None:
+def deposit_file(path: str, pieces: list[bytes | memoryview], temporary_paths: TemporaryPaths) -> None:
     """A file at ``path`` of these pieces, as a `FileSink` of durability "process" makes it; one that is there goes."""
     if DEPOSIT is not None:
-        together = list(pieces) if len(pieces) <= _PIECE_COUNT else [b"".join(pieces)]
-        final = os.fsencode(path)
+        together = pieces if len(pieces) <= _PIECE_COUNT else [b"".join(pieces)]
         for _ in range(_ATTEMPTS):
-            error = DEPOSIT(os.fsencode(temporary_paths()), final, together)
+            error = DEPOSIT(temporary_paths(), path, together)
             if not error:
                 return
             if error > 0:

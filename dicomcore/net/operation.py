@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from dicomcore.errors import LimitExceeded, LocalProtocolError
 from dicomcore.services.base import Answer, Invoke, Provider, Receive, Request, Response, ServiceContext, User
 
-__all__ = ["ANSWER", "BODY", "NOTHING", "ROOM", "Operation", "Write", "no_effect", "whole_body"]
+__all__ = ["ANSWER", "BODY", "NOTHING", "ROOM", "Operation", "Write", "no_effect"]
 
 # What an operation waits for. An operation that is being advanced, or has a driver at work for it, waits for nothing.
 NOTHING: Final = ""
@@ -152,13 +150,3 @@ def no_effect(effect: object) -> LocalProtocolError:
         return LocalProtocolError("no body is left to receive", hint="the request had none, or it was received already")
     what = f"a provider yields Response, Receive or another effect, not {type(effect).__name__}"
     return LocalProtocolError(what, hint="see dicomcore.services.base")
-
-
-def whole_body(inbox: Iterable[Any]) -> list[memoryview] | None:
-    """The body of the request that is the first of the inbox; None while its end is not here."""
-    views: list[memoryview] = []
-    for _, view, last in islice(inbox, 1, None):
-        views.append(view)
-        if last:
-            return views
-    return None

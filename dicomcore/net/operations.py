@@ -26,7 +26,8 @@ from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, Request
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Share
-from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation, Write, no_effect, whole_body
+from dicomcore.net.instant import Instant
+from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation, Write, no_effect
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import (
     Answer,
@@ -45,6 +46,7 @@ from dicomcore.services.base import (
     status_of,
 )
 from dicomcore.services.messages import with_encoded_body
+from dicomcore.ul import AgreedContext
 
 __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
@@ -104,7 +106,7 @@ class Operations:
         self._windowless: deque[Operation] = deque()  # their users wait until one more request may be open
         self._receiving: Operation | None = None  # whose body arrives
         self._gathering: tuple[ResponseReceived, bytearray] | None = None
-        self._context: ServiceContext | None = None
+        self._instant = Instant(exchange, limits, router)
 
     @property
     def idle(self) -> bool:
@@ -236,26 +238,15 @@ class Operations:
 
     def _answered_at_once(self, message: RequestReceived) -> bool:
         """Answer the first of the inbox, if all of it is here and its service can do that now. Whether that is done."""
-        context_id, command, has_body = message
-        agreed = self.exchange.negotiated.contexts[context_id]
-        service = self._router.at_once.get((agreed.general or agreed.abstract_syntax, command.field))
-        if service is None:
+        found = self._instant.try_take(message, self.inbox, self._defer)
+        if found is None:
             return False
-        inbox = self.inbox
-        if (views := whole_body(inbox) if has_body else []) is None:
-            return False
-        length = sum(map(len, views))
-        if length > self._limits.object_length or (self._defer is not None and self._defer(True, length)):
-            return False
-        inbox.popleft()
-        for _ in views:
-            inbox.popleft()
-        request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
+        service, agreed, views = found
+        request = self._perform(message, agreed)
         watch = self.watch
-        watch.began(request)
         try:
-            response = service(request, self._context or self._make_context(), views)
-            if type(response) is not Response or response.is_pending:
+            response = service(request, self._instant.context, views)
+            if type(response) is not Response or (response.status and response.is_pending):
                 raise LocalProtocolError(f"at once a final response is answered, not {response!r}")
             if response.body is not None:
                 response = with_encoded_body(response, agreed.transfer_syntax, self._limits)
@@ -276,19 +267,18 @@ class Operations:
                 self._flush()
         return True
 
-    def _make_context(self) -> ServiceContext:
-        """What services are told that nobody can cancel: the same for all."""
-        self._context = context = ServiceContext(self._limits, self.exchange.negotiated, self.exchange.requestor)
-        return context
+    def _perform(self, message: RequestReceived, agreed: AgreedContext) -> Request:
+        """A request of the peer, about to be performed."""
+        request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
+        self.watch.began(request)
+        self.stores += message.command.field == STORE
+        return request
 
     def _begin(self, message: RequestReceived) -> Operation:
         negotiated = self.exchange.negotiated
-        agreed = negotiated.contexts[message.context_id]
-        request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
+        request = self._perform(message, negotiated.contexts[message.context_id])
         context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
         operation = Operation(request, context, *self._router.start(request, context))
-        self.watch.began(request)
-        self.stores += message.command.field == STORE
         self.running[message.command.elements["MessageID"]] = operation
         if message.has_body:
             self._receiving = operation
@@ -505,13 +495,16 @@ class Operations:
 
     def _send(self, request: Request, response: Response) -> bool:
         """Queue a response, with the guard held; whether it is the last to this request."""
+        command = request.command
         try:
-            return self.exchange.respond(request.context_id, response.command(request.command), response.body)
+            if response.is_plain(command):
+                return self.exchange.answer(request.context_id, command, response.status)
+            return self.exchange.respond(request.context_id, response.command(command), response.body)
         except LocalProtocolError as error:
-            name = request.command.name
+            name = command.name
             log.warning("%s: a response that cannot be sent: %s", name, error, extra=self.watch.extra)
             with suppress(LocalProtocolError):  # after our own A-RELEASE request nothing may follow (PS3.8, Sta7)
-                self.exchange.respond(request.context_id, Response(status_of(error)).command(request.command))
+                self.exchange.respond(request.context_id, Response(status_of(error)).command(command))
             return True
 
     def _refusal(self, request: Request, error: Exception) -> Response:

@@ -21,7 +21,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final
 
-from dicomcore.dimse.command import Command
+from dicomcore.dimse.command import MESSAGES, Command
 from dicomcore.dimse.exchange import Exchange
 from dicomcore.errors import DicomError
 from dicomcore.net.events import (
@@ -296,7 +296,7 @@ class Watch:
     def requested(self, context_id: int, message_id: int, command: Command) -> None:
         self._since[message_id] = self._clock()
         if self._tells:
-            self._tell("<-", context_id, message_id, command)
+            self._tell("<-", context_id, message_id, command.field)
 
     def began(self, request: Request) -> None:
         """Its provider begins."""
@@ -316,13 +316,11 @@ class Watch:
             name = service_name(field)
             self._hooks.put(OperationStarted(self.association, "provider", message_id, name, context))
 
-    def responded(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
-        field, elements, _ = command
+    def responded(self, context_id: int, message_id: int, field: int, status: int, final: bool) -> None:
         try:
             row = self._performed[field & REQUEST]
         except KeyError:
             row = self._performed[field & REQUEST] = Row()
-        status = elements["Status"]
         kind = _SUCCESS if status == 0 else _PENDING if not final else _KINDS[category(status)]
         row.statuses[kind] += 1
         if final:
@@ -335,7 +333,7 @@ class Watch:
             if self._hooks is not None:
                 self._ended(message_id, field & REQUEST, "provider", status, seconds)
         if self._tells:
-            self._tell("->", context_id, message_id, command)
+            self._tell("->", context_id, message_id, field, status)
 
     def left(self, request: Request) -> None:
         """A provider that never answered is closed."""
@@ -356,7 +354,7 @@ class Watch:
                 context = self._core.negotiated.contexts[context_id].abstract_syntax
             self._hooks.put(OperationStarted(self.association, "user", message_id, service_name(field), context))
         if self._tells:
-            self._tell("->", context_id, message_id, command)
+            self._tell("->", context_id, message_id, command.field)
 
     def answered(self, context_id: int, message_id: int, command: Command, final: bool) -> None:
         field, elements, _ = command
@@ -378,7 +376,7 @@ class Watch:
             if self._hooks is not None:
                 self._ended(message_id, field & REQUEST, "user", status, seconds)
         if self._tells:
-            self._tell("<-", context_id, message_id, command)
+            self._tell("<-", context_id, message_id, field, status)
 
     def cancelled(self, context_id: int, message_id: int, by_peer: bool) -> None:
         if self._tells:
@@ -392,15 +390,14 @@ class Watch:
                 OperationEnded(self.association, role, message_id, service_name(field), status, name, seconds)
             )
 
-    def _tell(self, arrow: str, context_id: int, message_id: int, command: Command) -> None:
-        status = command.elements.get("Status")
+    def _tell(self, arrow: str, context_id: int, message_id: int, field: int, status: int | None = None) -> None:
         _dimse.debug(
             "%s %s, message %s on context %s%s",
             arrow,
-            command.name,
+            MESSAGES[field].name,
             message_id,
             context_id,
-            "" if status is None else f": {describe(status, service_name(command.field & REQUEST))}",
+            "" if status is None else f": {describe(status, service_name(field & REQUEST))}",
             extra=self.extra,
         )
 

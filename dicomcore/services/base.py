@@ -146,6 +146,10 @@ class Response(NamedTuple):
             raise LocalProtocolError(f"{answer.name} with status {self.status:04X} lacks {lacking}", clause=rule[2])
         return answer
 
+    def is_plain(self, request: Command) -> bool:
+        """Nothing but a status is answered to `request`, and nothing more is required."""
+        return self.body is None and not self.elements and request.field not in _REQUIRED
+
     @property
     def is_pending(self) -> bool:
         return category(self.status) is StatusCategory.PENDING

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from dicomcore._core.peek import DECIDED, NO_VR, STRAY, walk
 from dicomcore.errors import EncodingError
 
-__all__ = ["PEEK_LENGTH", "SopUids", "peek_sop_uids"]
+__all__ = ["PEEK_LENGTH", "SopUids", "has_sop_uids", "peek_sop_uids"]
 
 PEEK_LENGTH: Final = 16 * 1024  # both UIDs lie in the first few hundred bytes of what the field produces
 
@@ -25,6 +25,14 @@ class SopUids(NamedTuple):
     sop_class_uid: str | None
     sop_instance_uid: str | None
     decided: bool
+
+
+def has_sop_uids(
+    head: bytes | memoryview, sop_class_uid: str, sop_instance_uid: str, *, explicit: bool, big_endian: bool
+) -> bool:
+    """Whether these bytes settle that the data set has these two UIDs."""
+    outcome, _, found_class, found_instance = walk(head, explicit, big_endian)
+    return outcome == DECIDED and found_class == sop_class_uid and found_instance == sop_instance_uid
 
 
 def peek_sop_uids(head: bytes | bytearray | memoryview, *, explicit: bool, big_endian: bool) -> SopUids:

@@ -40,7 +40,7 @@ from .base import (
     ServiceContext,
     is_coroutine_function,
 )
-from .peek import PEEK_LENGTH, SopUids, peek_sop_uids
+from .peek import PEEK_LENGTH, SopUids, has_sop_uids, peek_sop_uids
 from .stores import FolderStore, InstanceStore, NewInstance, write_views
 
 __all__ = ["StorageSCP", "Stored", "storage_syntaxes"]
@@ -159,7 +159,8 @@ class _Intake:
         return False
 
     def _open(self, uids: SopUids, head: bytes | memoryview, rest: list[memoryview]) -> None:
-        meta = _file_meta(uids, self._instance)
+        _check_uids(uids, self._instance)
+        meta = _file_meta(self._instance)
         self.sink = sink = self._store.create(self._instance)
         self._head = b""
         if len(head) <= _JOINED_LENGTH and not rest:
@@ -193,14 +194,22 @@ def _peek_all(views: Sequence[bytes | memoryview], instance: NewInstance) -> Sop
     return uids if len(head) >= PEEK_LENGTH else uids._replace(decided=True)
 
 
-def _file_meta(uids: SopUids, instance: NewInstance) -> bytes:
-    """What stands before the data set in a file, once that is known to be the one of the command."""
+def _file_meta(instance: NewInstance) -> bytes:
+    """What stands before the data set in a file."""
     sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae, called_ae = instance
-    if uids.sop_class_uid != sop_class_uid or uids.sop_instance_uid != sop_instance_uid:
-        _check_uids(uids, instance)
     return encode_file_meta(
         sop_class_uid, sop_instance_uid, transfer_syntax_uid, sending_ae=calling_ae, receiving_ae=called_ae
     )
+
+
+def _check_whole(views: Sequence[bytes | memoryview], instance: NewInstance) -> None:
+    """As `_check_uids`, for a data set of which there is no more."""
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid, _, _ = instance
+    syntax = transfer_syntax(transfer_syntax_uid)
+    if syntax.deflated or not has_sop_uids(
+        views[0], sop_class_uid, sop_instance_uid, explicit=syntax.explicit, big_endian=syntax.big_endian
+    ):
+        _check_uids(_peek_all(views, instance), instance)
 
 
 def _check_uids(uids: SopUids, instance: NewInstance) -> None:
@@ -319,7 +328,8 @@ class StorageSCP:
         store = self.store
         assert isinstance(store, FolderStore)  # else it is not prompt
         try:
-            store.put(instance, [_file_meta(_peek_all(views, instance), instance), *views])
+            _check_whole(views, instance)
+            store.put(instance, [_file_meta(instance), *views])
         except (OSError, DicomError) as error:
             return _refusal(error)
         return _STORED

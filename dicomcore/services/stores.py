@@ -144,7 +144,7 @@ class FolderStore:
             raise duplicate
         return _InstanceFile(path, self.durability, duplicate, self._temporary_paths)
 
-    def put(self, instance: NewInstance, pieces: Sequence[bytes | memoryview], /) -> None:
+    def put(self, instance: NewInstance, pieces: list[bytes | memoryview], /) -> None:
         """A whole file, in pieces: what `create`, a sink written and its ``commit`` do, in one step where it can be."""
         if self._at_once:
             deposit_file(self.path_for(instance.sop_instance_uid), pieces, self._temporary_paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -18,11 +18,13 @@ from dicomcore.dimse.command import (
     CommandField,
     command,
     decode_command,
+    encode_answer,
     encode_command,
     response,
 )
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
 from dicomcore.limits import Limits
+from dicomcore.vocab.uids import UID
 from tests.reference import command as reference
 
 BY_NAME = {row.name: row for row in MESSAGES.values()}
@@ -330,6 +332,47 @@ def test_kernel_and_twin_agree(original: Command, data: st.DataObject) -> None:
         assert (field, unknown) == (expected[0], expected[2])
     else:  # the twin does not know which messages there are
         assert attempt(raw).args
+
+
+def answers(request: Command, status: Any) -> tuple[bytes | str, bytes | str]:
+    """In one step, and in two; or why not."""
+    found: list[bytes | str] = []
+    for make in (encode_answer, lambda *asked: encode_command(response(*asked))):
+        try:
+            found.append(make(request, status))
+        except LocalProtocolError as error:
+            found.append(str(error))
+    return found[0], found[1]
+
+
+@given(commands(), words)
+def test_an_answer_is_the_encoded_response(request: Command, status: int) -> None:
+    at_once, ordinary = answers(request, status)
+    assert at_once == ordinary
+    assert isinstance(at_once, bytes) == (request.field < 0x8000 and not request.name.startswith("C-CANCEL"))
+
+
+@pytest.mark.parametrize("status", [0, -1, 0xFFFF, 0x10000, 1 << 70, -(1 << 70), None, "0", True])
+def test_answers_that_cannot_be(status: Any) -> None:
+    echo = command("C-ECHO-RQ", AffectedSOPClassUID="1.2.840.10008.1.1", MessageID=7)
+    at_once, ordinary = answers(echo, status)
+    assert at_once == ordinary
+    assert isinstance(at_once, bytes) == (status in (0, 1, 0xFFFF))
+
+
+@pytest.mark.parametrize("message_id", [None, -1, 0x10000, 1 << 70, "7", True, 0])
+@pytest.mark.parametrize("uid", [None, "", "1", "1" * 64, "1" * 65, "1.é", "\ud800", UID("1.2.3"), 7, b"1.2"])
+def test_answers_to_what_no_peer_sends(message_id: Any, uid: Any) -> None:
+    for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "RequestedSOPClassUID", "RequestedSOPInstanceUID"):
+        elements = {"MessageID": message_id, "AffectedSOPClassUID": "1.2", keyword: uid}
+        asked = Command(CommandField.C_STORE_RQ, {key: value for key, value in elements.items() if value is not None})
+        try:
+            ordinary = answers(asked, 0)
+        except TypeError:  # len() of something else
+            with pytest.raises(TypeError):
+                encode_answer(asked, 0)
+            continue
+        assert ordinary[0] == ordinary[1]
 
 
 def test_changes_go_before_elements() -> None:

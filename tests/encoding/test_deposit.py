@@ -20,7 +20,7 @@ from tests.reference import deposit as twin
 
 kernel = pytest.importorskip("dicomcore._core.deposit", reason="this platform has no deposit")
 
-Deposit = Callable[[bytes, bytes, list[Any]], int]
+Deposit = Callable[[str, str, list[Any]], int]
 PIECES: list[Any] = [b"preamble", b"", bytearray(b"meta"), memoryview(bytes(range(256)) * 300)]
 WHOLE = b"".join(PIECES)
 
@@ -52,7 +52,7 @@ def test_a_file_gets_its_name(tmp_path: Path, deposit: Deposit, old: bytes | Non
     before = descriptors()
     mask = os.umask(0o027)
     try:
-        assert deposit(os.fsencode(tmp_path / "x"), os.fsencode(final), PIECES) == 0
+        assert deposit(os.fspath(tmp_path / "x"), os.fspath(final), PIECES) == 0
     finally:
         os.umask(mask)
     assert final.read_bytes() == WHOLE
@@ -64,31 +64,31 @@ def test_a_file_gets_its_name(tmp_path: Path, deposit: Deposit, old: bytes | Non
 @given(st.lists(st.binary(max_size=40), max_size=64))
 def test_any_pieces(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("pieces")
-    assert kernel.deposit(os.fsencode(folder / "x"), os.fsencode(folder / "y"), pieces) == 0
+    assert kernel.deposit(os.fspath(folder / "x"), os.fspath(folder / "y"), pieces) == 0
     assert (folder / "y").read_bytes() == b"".join(pieces)
     assert names(folder) == ["y"]
 
 
 def test_a_taken_temporary_name(tmp_path: Path, deposit: Deposit) -> None:
     (tmp_path / "x").write_bytes(b"of somebody")
-    assert deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), PIECES) == twin.ANOTHER
+    assert deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), PIECES) == twin.ANOTHER
     assert (tmp_path / "x").read_bytes() == b"of somebody"
     assert names(tmp_path) == ["x"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, deposit: Deposit) -> None:
     gone = tmp_path / "gone"
-    assert deposit(os.fsencode(gone / "x"), os.fsencode(gone / "y"), PIECES) == errno.ENOENT
-    assert deposit(os.fsencode(tmp_path / ("x" * 300)), os.fsencode(tmp_path / "y"), PIECES) == errno.ENAMETOOLONG
+    assert deposit(os.fspath(gone / "x"), os.fspath(gone / "y"), PIECES) == errno.ENOENT
+    assert deposit(os.fspath(tmp_path / ("x" * 300)), os.fspath(tmp_path / "y"), PIECES) == errno.ENAMETOOLONG
     assert names(tmp_path) == []
 
 
 def test_a_final_name_that_cannot_be_had(tmp_path: Path, deposit: Deposit) -> None:
     (tmp_path / "y").mkdir()
     before = descriptors()
-    assert deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), PIECES) == errno.EISDIR
-    assert deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / ("y" * 300)), PIECES) == errno.ENAMETOOLONG
-    assert deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "no" / "y"), PIECES) == errno.ENOENT
+    assert deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), PIECES) == errno.EISDIR
+    assert deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / ("y" * 300)), PIECES) == errno.ENAMETOOLONG
+    assert deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "no" / "y"), PIECES) == errno.ENOENT
     assert names(tmp_path / "y") == []
     assert descriptors() == before
     assert names(tmp_path) == ["y"]
@@ -99,7 +99,7 @@ def test_a_file_that_may_not_be_so_long(tmp_path: Path, deposit: Deposit) -> Non
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        error = deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), PIECES)
+        error = deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), PIECES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error == errno.EFBIG
@@ -111,7 +111,7 @@ def test_no_descriptor_is_left(tmp_path: Path, deposit: Deposit) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
-        error = deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), PIECES)
+        error = deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), PIECES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert error == errno.EMFILE
@@ -121,15 +121,16 @@ def test_no_descriptor_is_left(tmp_path: Path, deposit: Deposit) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((b"x\0", b"y", []), ValueError),
-        ((b"x", b"y\0z", []), ValueError),
-        ((b"x", b"y", [b"a"] * 65), ValueError),
-        ((b"x", b"y", [b"a", 7]), TypeError),
-        ((b"x", b"y", [b"a", "text"]), TypeError),
-        ((b"x", b"y", [memoryview(bytes(8))[::2]]), BufferError),
-        ((b"x", b"y", (b"a",)), TypeError),
-        (("x", b"y", []), TypeError),
-        ((None, b"y", []), TypeError),
+        (("x\0", "y", []), ValueError),
+        (("x", "y\0z", []), ValueError),
+        (("x", "y", [b"a"] * 65), ValueError),
+        (("x", "y", [b"a", 7]), TypeError),
+        (("x", "y", [b"a", "text"]), TypeError),
+        (("x", "y", [memoryview(bytes(8))[::2]]), BufferError),
+        (("x", "y", (b"a",)), TypeError),
+        ((b"x", "y", []), TypeError),
+        ((None, "y", []), TypeError),
+        (("\ud800", "y", []), UnicodeEncodeError),
     ],
 )
 def test_what_is_no_file(
@@ -143,9 +144,9 @@ def test_what_is_no_file(
 
 def test_buffers_are_given_back(tmp_path: Path) -> None:
     block = bytearray(b"block")
-    assert kernel.deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), [block]) == 0
+    assert kernel.deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), [block]) == 0
     with pytest.raises(TypeError):
-        kernel.deposit(os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), [block, 7])
+        kernel.deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), [block, 7])
     block += b"grows"
 
 
@@ -161,7 +162,7 @@ def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("manner")
 @pytest.mark.parametrize("count", [1, 3, 64, 65, 1000])
 def test_one_file(tmp_path: Path, count: int) -> None:
-    pieces = [bytes([number % 256]) * number for number in range(count)]
+    pieces: list[Any] = [bytes([number % 256]) * number for number in range(count)]
     for _ in range(2):
         deposit_file(os.path.join(tmp_path, "äy"), pieces, TemporaryPaths(str(tmp_path)))
         assert (tmp_path / "äy").read_bytes() == b"".join(pieces)
@@ -182,9 +183,9 @@ def test_errors_are_those_of_the_system(tmp_path: Path) -> None:
 
 
 def test_another_name_when_one_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+    asked: list[str] = []
 
-    def taken(temporary: bytes, final: bytes, pieces: list[Any]) -> int:
+    def taken(temporary: str, final: str, pieces: list[Any]) -> int:
         asked.append(temporary)
         return kernel.deposit(temporary, final, pieces) if len(asked) == most else twin.ANOTHER
 
@@ -194,7 +195,7 @@ def test_another_name_when_one_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
         deposit_file(os.path.join(tmp_path, f"{most}"), PIECES, TemporaryPaths(str(tmp_path)))
         assert (tmp_path / f"{most}").read_bytes() == WHOLE
         assert len(asked) == len(set(asked)) <= 4
-        assert all(os.path.basename(name).startswith(TEMPORARY_PREFIX.encode()) for name in asked)
+        assert all(os.path.basename(name).startswith(TEMPORARY_PREFIX) for name in asked)
     assert names(tmp_path) == ["1", "100", "3"]
 
 
@@ -229,9 +230,7 @@ def test_a_file_taken_for_a_leftover_before_it_has_its_name(tmp_path: Path, call
             sweep()
         LOCKS.flock(file, operation)
 
-    error = twin.deposit(
-        os.fsencode(tmp_path / "x"), os.fsencode(tmp_path / "y"), [b"whole"], system=System(), flock=flock
-    )
+    error = twin.deposit(os.fspath(tmp_path / "x"), os.fspath(tmp_path / "y"), [b"whole"], system=System(), flock=flock)
     if call == "write":  # it is locked
         assert removed == [False]
         assert error == 0

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomcore.dimse.command import Command, command
+from dicomcore.dimse.command import Command, CommandField, command
 from dicomcore.dimse.exchange import Exchange
 from dicomcore.encoding import sink
 from dicomcore.errors import DicomError, ServiceError
@@ -123,6 +123,8 @@ def play(service: Any, folder: Path | None, asked: Sequence[Asked], limits: Limi
                 operations.inbox += cast(Any, here.receive(event))
             over = over or _work(operations)
         assert over or not operations.running
+        stores = sum(row.command.field == CommandField.C_STORE_RQ for row in asked)
+        assert over or operations.over or operations.stores == stores
         operations.end()
         watch.closed()
         watch.deliver()

@@ -15,17 +15,16 @@ FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def deposit(
-    temporary: bytes,
-    final: bytes,
+    temporary: str,
+    final: str,
     pieces: list[bytes | memoryview],
     *,
     system: Any = os,
     flock: Callable[[int, int], object] = fcntl.flock,
 ) -> int:
     """As the kernel."""
-    source, target = os.fsdecode(temporary), os.fsdecode(final)
     try:
-        file = system.open(source, FLAGS, 0o666)
+        file = system.open(temporary, FLAGS, 0o666)
     except FileExistsError:
         return ANOTHER
     except OSError as failure:
@@ -34,7 +33,7 @@ def deposit(
         flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         system.close(file)
-        system.unlink(source)
+        system.unlink(temporary)
         return ANOTHER
     except OSError:
         pass  # no locks here
@@ -52,10 +51,10 @@ def deposit(
         error = error or failure.errno or 0
     if not error:
         try:
-            system.rename(source, target)
+            system.rename(temporary, final)
         except FileNotFoundError:
             try:
-                system.unlink(source)
+                system.unlink(temporary)
             except FileNotFoundError:
                 return ANOTHER
             except OSError:
@@ -66,5 +65,5 @@ def deposit(
         else:
             return 0
     with suppress(OSError):
-        system.unlink(source)
+        system.unlink(temporary)
     return error

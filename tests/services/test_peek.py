@@ -10,7 +10,7 @@ from pydicom.sequence import Sequence
 
 from dicomcore._core import peek as kernel
 from dicomcore.errors import EncodingError
-from dicomcore.services.peek import PEEK_LENGTH, SopUids, peek_sop_uids
+from dicomcore.services.peek import PEEK_LENGTH, SopUids, has_sop_uids, peek_sop_uids
 from tests.reference import peek as twin
 from tests.services.driver import BIG_ENDIAN, EXPLICIT, IMPLICIT, INSTANCE, RT_PLAN, encoded, plan
 
@@ -57,6 +57,19 @@ def test_found_behind_sequences_and_undecided_before(syntax: str, undefined: boo
             assert uids.sop_class_uid in (None, RT_PLAN)
             assert uids.sop_instance_uid is None
     assert decided
+
+
+@pytest.mark.parametrize("syntax", ENCODINGS)
+def test_whether_they_are_these(syntax: str) -> None:
+    """Exactly where the whole look would say so."""
+    raw = encoded(nested(2, True), syntax)
+    explicit, big_endian = ENCODINGS[syntax]
+    for stop in range(len(raw) + 1):
+        uids = peek(raw[:stop], syntax)
+        for wanted in ((RT_PLAN, INSTANCE), (RT_PLAN, "1.2"), ("1.2", INSTANCE)):
+            has = has_sop_uids(raw[:stop], *wanted, explicit=explicit, big_endian=big_endian)
+            assert has == (uids == (*wanted, True))
+    assert not has_sop_uids(b"GIF89a" * 9, RT_PLAN, INSTANCE, explicit=True, big_endian=False)
 
 
 @pytest.mark.parametrize("syntax", ENCODINGS)

@@ -1,0 +1,73 @@
+"""Requests of a peer that are answered at once: which they are, and their bodies out of the inbox (`services.base`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from dicomcore.dimse.exchange import Exchange, RequestReceived
+from dicomcore.limits import Limits
+from dicomcore.services.base import AtOnce, Router, ServiceContext
+from dicomcore.ul import AgreedContext
+
+__all__ = ["Instant"]
+
+
+class Instant:
+    """The services of one association that answer at once."""
+
+    __slots__ = ("_context", "_exchange", "_found", "_limits", "_router")
+
+    def __init__(self, exchange: Exchange, limits: Limits, router: Router) -> None:
+        self._exchange = exchange
+        self._limits = limits
+        self._router = router
+        self._context: ServiceContext | None = None
+        self._found: dict[tuple[int, int], tuple[AtOnce | None, AgreedContext]] = {}  # by context id, command field
+
+    @property
+    def context(self) -> ServiceContext:
+        """What services are told that nobody can cancel: the same for all."""
+        if self._context is None:
+            self._context = ServiceContext(self._limits, self._exchange.negotiated, self._exchange.requestor)
+        return self._context
+
+    def try_take(
+        self, message: RequestReceived, inbox: deque[Any], defer: Callable[[bool, int], bool] | None
+    ) -> tuple[AtOnce, AgreedContext, list[memoryview]] | None:
+        """Take the request that is the first of ``inbox``: its service and body. None when that cannot answer it now.
+
+        ``defer(prompt, length)`` is that of `Operations`. What is longer than it may be is not for here.
+        """
+        context_id, command, has_body = message
+        key = context_id, command.field
+        service, agreed = self._found.get(key) or self._find(key)
+        if service is None:
+            return None
+        views: list[memoryview] = []
+        length = 0
+        if has_body:
+            for _, view, last in islice(inbox, 1, None):
+                views.append(view)
+                length += len(view)
+                if last:
+                    break
+            else:
+                return None
+            if length > self._limits.object_length:
+                return None
+        if defer is not None and defer(True, length):
+            return None
+        inbox.popleft()
+        for _ in views:
+            inbox.popleft()
+        return service, agreed, views
+
+    def _find(self, key: tuple[int, int]) -> tuple[AtOnce | None, AgreedContext]:
+        context_id, field = key
+        agreed = self._exchange.negotiated.contexts[context_id]
+        service = self._router.at_once.get((agreed.general or agreed.abstract_syntax, field))
+        self._found[key] = found = service, agreed
+        return found
