@@ -258,6 +258,7 @@ class Operations:
                 raise
             log.exception("serving %r failed", self.calling_ae, extra=watch.extra)
             raise AssociationAborted(f"serving failed: {error}", answer=(0, 0)) from error
+        self.stores += request.command.field == STORE
         with self._guard:
             if self.over:
                 watch.left(request)
