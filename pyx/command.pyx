@@ -70,6 +70,20 @@ cdef inline bint _is_pad(uint8_t byte) noexcept nogil:
     return byte == 0x20 or byte == 0
 
 
+cdef inline Py_ssize_t _piece(const uint8_t *p, Py_ssize_t there, Py_ssize_t most, int flags) noexcept nogil:
+    """Bytes of the fragment that is all of the P-DATA-TF at ``p``, has these flags and is all there (PS3.8 9.3.5).
+
+    -1 for anything else.
+    """
+    cdef uint32_t length
+    if there < 12 or p[0] != 4 or p[11] & 3 != flags:
+        return -1
+    length = load_u32(p + 2, True)
+    if length < 6 or <Py_ssize_t>length - 6 > most or length > there - 6 or load_u32(p + 6, True) != length - 4:
+        return -1
+    return <Py_ssize_t>length - 6
+
+
 cdef inline bint _is_ascii(const uint8_t *p, Py_ssize_t length) noexcept nogil:
     cdef uint8_t seen = 0
     cdef Py_ssize_t i
@@ -142,9 +156,50 @@ cdef class Codec:
     def decode(self, data):
         """(fault or 0, its offset, field, elements by keyword, unknown elements). An empty value counts as absent."""
         cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            return self._decode(<const uint8_t *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    def whole(self, data, Py_ssize_t start, Py_ssize_t stop, longest_pdu, longest_pdv, longest_command):
+        """The message that begins at ``start``, if its command is there, sound, and one PDV that is one P-DATA-TF.
+
+        None, or (context id, field, elements by keyword, unknown elements, begin of its data set, end): the data set
+        begins at 0 if there is none, or if it is not there likewise in one piece; the message ends before it then.
+        The longest are bytes of the variable field of a P-DATA-TF, of a fragment and of a command set.
+        """
+        cdef Py_buffer view
         cdef const uint8_t *p
+        cdef Py_ssize_t most, command, end, body = 0
+        cdef tuple decoded
+        cdef int data_set
+        most = min(<Py_ssize_t>longest_pdv, <Py_ssize_t>longest_pdu - 6)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            p = <const uint8_t *>view.buf
+            if not 0 <= start <= stop <= view.len:
+                raise ValueError("what is received lies in the block")
+            command = _piece(p + start, stop - start, most, 3)
+            if command < 0 or command > <Py_ssize_t>longest_command:
+                return None
+            decoded = self._decode(p + start + 12, command)
+            if decoded[0]:
+                return None
+            end = start + 12 + command
+            data_set = (<dict>decoded[3])[self._keywords[self._data_set]]
+            if data_set != NO_DATA_SET:
+                command = _piece(p + end, stop - end, most, 2)
+                if command >= 0 and p[end + 10] == p[start + 10]:
+                    body = end + 12
+                    end = body + command
+            return p[start + 10], decoded[2], decoded[3], decoded[4], body, end
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef tuple _decode(self, const uint8_t *p, Py_ssize_t end):
         cdef const uint8_t *value
-        cdef Py_ssize_t end, position = 0, length, i
+        cdef Py_ssize_t position = 0, length, i
         cdef uint16_t element
         cdef int row = 0, near = 0, message, data_set = 0, fault
         cdef int field = -1
@@ -153,71 +208,65 @@ cdef class Codec:
         cdef dict elements = {}
         cdef list unknown = None
         cdef object decoded
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            p = <const uint8_t *>view.buf
-            end = view.len
-            while position < end:
-                if end - position < 8:
-                    return FAULT_SHORT, position, None, elements, ()
-                element = load_u16(p + position + 2, False)
-                length = load_u32(p + position + 4, False)
-                if load_u16(p + position, False):
-                    return FAULT_GROUP, position, None, elements, ()
-                if length > end - position - 8:
-                    return FAULT_BEYOND, position, None, elements, ()
-                value = p + position + 8
-                row = self._row(element, near) if element & 0xFEFF else -1
-                if row >= 0:
-                    near = row + 1
-                    if present >> row & 1:
-                        return FAULT_TWICE, position, self._keywords[row], elements, ()
-                    if length:
-                        if self._kinds[row] == KIND_US:
-                            if length != 2:
-                                return FAULT_LENGTH, position, self._keywords[row], elements, ()
-                            i = load_u16(value, False)
-                            if row == self._data_set:
-                                data_set = <int>i
-                            decoded = i
-                        elif self._kinds[row] == KIND_AT:
-                            if length & 3:
-                                return FAULT_LENGTH, position, self._keywords[row], elements, ()
-                            decoded = tuple(
-                                [<uint32_t>load_u16(value + i, False) << 16 | load_u16(value + i + 2, False)
-                                 for i in range(0, length, 4)]
-                            )
+        while position < end:
+            if end - position < 8:
+                return FAULT_SHORT, position, None, elements, ()
+            element = load_u16(p + position + 2, False)
+            length = load_u32(p + position + 4, False)
+            if load_u16(p + position, False):
+                return FAULT_GROUP, position, None, elements, ()
+            if length > end - position - 8:
+                return FAULT_BEYOND, position, None, elements, ()
+            value = p + position + 8
+            row = self._row(element, near) if element & 0xFEFF else -1
+            if row >= 0:
+                near = row + 1
+                if present >> row & 1:
+                    return FAULT_TWICE, position, self._keywords[row], elements, ()
+                if length:
+                    if self._kinds[row] == KIND_US:
+                        if length != 2:
+                            return FAULT_LENGTH, position, self._keywords[row], elements, ()
+                        i = load_u16(value, False)
+                        if row == self._data_set:
+                            data_set = <int>i
+                        decoded = i
+                    elif self._kinds[row] == KIND_AT:
+                        if length & 3:
+                            return FAULT_LENGTH, position, self._keywords[row], elements, ()
+                        decoded = tuple(
+                            [<uint32_t>load_u16(value + i, False) << 16 | load_u16(value + i + 2, False)
+                             for i in range(0, length, 4)]
+                        )
+                    else:
+                        i = length
+                        while i and _is_pad(value[i - 1]):
+                            i -= 1
+                        while i and _is_pad(value[0]):
+                            value += 1
+                            i -= 1
+                        if self._kinds[row] == KIND_LO:
+                            decoded = PyUnicode_DecodeLatin1(<char *>value, i, NULL)
+                        elif _is_ascii(value, i):
+                            decoded = PyUnicode_DecodeASCII(<char *>value, i, NULL)
                         else:
-                            i = length
-                            while i and _is_pad(value[i - 1]):
-                                i -= 1
-                            while i and _is_pad(value[0]):
-                                value += 1
-                                i -= 1
-                            if self._kinds[row] == KIND_LO:
-                                decoded = PyUnicode_DecodeLatin1(<char *>value, i, NULL)
-                            elif _is_ascii(value, i):
-                                decoded = PyUnicode_DecodeASCII(<char *>value, i, NULL)
-                            else:
-                                return FAULT_ASCII, position, self._keywords[row], elements, ()
-                            if not i:
-                                decoded = None
-                        if decoded is not None:
-                            present |= <uint64_t>1 << row
-                            elements[self._keywords[row]] = decoded
-                elif element == FIELD and length == 2 and field < 0:
-                    field = load_u16(value, False)
-                elif element == 0 and length == 4 and not framed:
-                    framed = True
-                elif element == 0 or element == FIELD:
-                    return FAULT_FRAME, position, element, elements, ()
-                else:
-                    if unknown is None:
-                        unknown = []
-                    unknown.append((element, value[:length]))
-                position += 8 + length
-        finally:
-            PyBuffer_Release(&view)
+                            return FAULT_ASCII, position, self._keywords[row], elements, ()
+                        if not i:
+                            decoded = None
+                    if decoded is not None:
+                        present |= <uint64_t>1 << row
+                        elements[self._keywords[row]] = decoded
+            elif element == FIELD and length == 2 and field < 0:
+                field = load_u16(value, False)
+            elif element == 0 and length == 4 and not framed:
+                framed = True
+            elif element == 0 or element == FIELD:
+                return FAULT_FRAME, position, element, elements, ()
+            else:
+                if unknown is None:
+                    unknown = []
+                unknown.append((element, value[:length]))
+            position += 8 + length
         message = -1 if field < 0 else self._message(<uint16_t>field)
         if message < 0 or not framed:
             return FAULT_FIELD, None, None if field < 0 else field, elements, ()

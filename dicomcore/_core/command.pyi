@@ -20,6 +20,15 @@ class Codec:
         self, data: bytes | bytearray | memoryview
     ) -> tuple[int, int | None, Any, dict[str, Any], tuple[tuple[int, bytes], ...]]: ...
     def answer(self, field: int, asked: dict[str, Any], status: int) -> bytes | None: ...
+    def whole(
+        self,
+        data: bytes | bytearray | memoryview,
+        start: int,
+        stop: int,
+        longest_pdu: int,
+        longest_pdv: int,
+        longest_command: int,
+    ) -> tuple[int, Any, dict[str, Any], tuple[tuple[int, bytes], ...], int, int] | None: ...
     def encode(
         self,
         field: int,

@@ -43,6 +43,7 @@ __all__ = [
     "decode_command",
     "encode_answer",
     "encode_command",
+    "find_whole",
     "response",
 ]
 
@@ -307,6 +308,10 @@ def encode_answer(request: Command, status: int) -> bytes:
     """The bytes of ``response(request, status)``. LocalProtocolError alike."""
     encoded: bytes | None = _CODEC.answer(request.field, request.elements, status)
     return encode_command(response(request, status)) if encoded is None else encoded
+
+
+find_whole: Final = _CODEC.whole
+"""The message that begins at some place of a block, if it lies there in so few pieces: see ``_core.command``."""
 
 
 def _fault(message: str, offset: int | None = None, clause: str = "PS3.7 6.3") -> RemoteProtocolError:

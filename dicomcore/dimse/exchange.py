@@ -4,13 +4,14 @@ It reads command sets, never data sets: a body goes out as the payloads handed i
 arrived. Promised: a response is matched with its request by message id, context and command field; Pending keeps an
 operation open; ids in flight are not given twice; never more requests are open than the window allows (PS3.7 D.3.3.3);
 the fragments of a command are gathered up to `Limits.command_length`, those of a data set are not gathered at all.
+A message that has arrived whole is taken where it lies (`take`), any other piece by piece (`receive`), alike.
 Messages are not interleaved, neither sent nor accepted. RemoteProtocolError means that the association is to be aborted
 with its ``answer``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, Final, NamedTuple, Protocol
 
 from dicomcore.errors import LocalProtocolError, RemoteProtocolError
@@ -29,6 +30,7 @@ from .command import (
     decode_command,
     encode_answer,
     encode_command,
+    find_whole,
 )
 
 __all__ = ["CancelReceived", "CommandObserver", "Exchange", "Fragment", "RequestReceived", "ResponseReceived"]
@@ -37,6 +39,7 @@ _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
 _new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 _SIZED: Final = (bytes, memoryview, Sized)  # the first two need no look at their methods
+_CANCEL: Final = CommandField.C_CANCEL_RQ
 _MANY_ANSWERS: Final = frozenset({CommandField.C_FIND_RSP, CommandField.C_GET_RSP, CommandField.C_MOVE_RSP})
 
 
@@ -113,6 +116,7 @@ class Exchange:
     __slots__ = (
         "_association",
         "_body_context",
+        "_bounds",
         "_gathered",
         "_gathering",
         "_invoked",
@@ -132,6 +136,7 @@ class Exchange:
         self._last_id = 0
         self._gathered = bytearray()
         self._gathering: int | None = None  # context of a command whose last fragment is not here yet
+        self._bounds = limits.received_pdu_length, limits.received_pdv_length, limits.command_length
         self._body_context: int | None = None  # context of a data set whose last fragment is not here yet
         self._windows: tuple[int, int] | None = None  # not asked for yet
         self.message_count = 0  # whose command has been received
@@ -277,7 +282,7 @@ class Exchange:
             if agreed is None or context_id not in agreed.contexts:
                 raise _fault(f"command on presentation context {context_id}, which was not accepted")
             if last:
-                return self._message(context_id, decode_command(view, self._limits))
+                return self._begin(context_id, decode_command(view, self._limits))
             self._gathering = context_id
         elif self._gathering != context_id:
             raise _fault("command fragments of two contexts are mixed")
@@ -288,14 +293,44 @@ class Exchange:
             return []
         whole = self._gathered
         self._gathered, self._gathering = bytearray(), None
-        return self._message(context_id, decode_command(whole, self._limits))
+        return self._begin(context_id, decode_command(whole, self._limits))
 
-    def _message(self, context_id: int, received: Command) -> list[Event]:
-        self.message_count += 1
+    def take(self, inbox: Callable[[Any], object], view: memoryview, start: int, stop: int) -> int:
+        """Give ``inbox`` the messages that lie whole in a block from here on; where they end.
+
+        What is no such message, is wrong, or concerns another message (C-CANCEL) is left to `receive`. A data set that
+        is not there in one piece is left to it as well. Nothing may be half here.
+        """
+        if self._body_context is not None or self._gathering is not None:
+            return start
+        agreed = self._association.negotiated
+        while (found := find_whole(view, start, stop, *self._bounds)) is not None:
+            context_id, field, elements, unknown, body, end = found
+            if field == _CANCEL or agreed is None or context_id not in agreed.contexts:
+                break
+            try:
+                message = self._message(context_id, _new(Command, (field, elements, unknown)))
+            except RemoteProtocolError:
+                break  # nothing has changed, so that `receive` finds the same
+            inbox(message)
+            start = end
+            if body:
+                inbox(_new(Fragment, (context_id, view[body:end], True)))
+            elif elements["CommandDataSetType"] != NO_DATA_SET:
+                self._body_context = context_id
+                break
+        return start
+
+    def _begin(self, context_id: int, received: Command) -> list[Event]:
+        message = self._message(context_id, received)
+        if received.elements["CommandDataSetType"] != NO_DATA_SET:
+            self._body_context = context_id
+        return [] if message is None else [message]
+
+    def _message(self, context_id: int, received: Command) -> Event | None:
+        """What a command says, its data set apart; RemoteProtocolError before anything changes."""
         elements = received.elements
         has_body = elements["CommandDataSetType"] != NO_DATA_SET
-        if has_body:
-            self._body_context = context_id
         if received.field & _RESPONSE_BIT:
             message_id = elements["MessageIDBeingRespondedTo"]
             expected = self._invoked.get(message_id)
@@ -303,28 +338,33 @@ class Exchange:
                 what = "no open request" if expected is None else "a request of another kind or context"
                 raise _fault(f"{received.name} answers message {message_id}, {what}")
             final = received.field not in _MANY_ANSWERS or _is_final(received)
+            self.message_count += 1
             if final:
                 del self._invoked[message_id]
             if self.observer is not None:
                 self.observer.answered(context_id, message_id, received, final)
-            return [_new(ResponseReceived, (context_id, received, has_body, message_id, final))]
-        if received.field == CommandField.C_CANCEL_RQ:
+            answer: ResponseReceived = _new(ResponseReceived, (context_id, received, has_body, message_id, final))
+            return answer
+        if received.field == _CANCEL:
+            self.message_count += 1
             message_id = elements["MessageIDBeingRespondedTo"]
             # A cancel may cross the final response on its way; then there is nothing left to cancel (PS3.7 9.3.2.3).
             asked_on, response_field = self._performing.get(message_id, (None, 0))
             known = asked_on == context_id and response_field in _MANY_ANSWERS
             if self.observer is not None:
                 self.observer.cancelled(context_id, message_id, True)
-            return [CancelReceived(context_id, message_id)] if known else []
+            return CancelReceived(context_id, message_id) if known else None
         message_id = elements["MessageID"]
         if message_id in self._performing:
             raise _fault(f"{received.name} uses message id {message_id}, which is open")
         if len(self._performing) >= self._limits.operations_window:
             raise _fault(f"more than {self._limits.operations_window} requests are open")
+        self.message_count += 1
         self._performing[message_id] = (context_id, received.field | _RESPONSE_BIT)
         if self.observer is not None:
             self.observer.requested(context_id, message_id, received)
-        return [_new(RequestReceived, (context_id, received, has_body))]
+        request: RequestReceived = _new(RequestReceived, (context_id, received, has_body))
+        return request
 
     def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:
         association = self._association

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -111,6 +112,7 @@ class Connection:
             share=share,
         )
         self.inbox = self.operations.inbox
+        core.reader = partial(self.exchange.take, self.inbox.append)
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
@@ -268,6 +270,7 @@ class Connection:
         """Nothing more will come from this association; the first reason stays."""
         if self.over is None:
             self.over = reason
+            self.core.reader = None
             self.orphans += self.operations.end()
             self.watcher.ended(reason)
 

@@ -33,7 +33,7 @@ from .actions import ACTIONS, Agree, Indicate, Send, SendLast, Signal
 from .answers import Answers
 from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, encode, fault
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
-from .inbound import LARGE, SMALL, Inbound, Path
+from .inbound import LARGE, SMALL, Inbound, Path, Reader
 from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
 from .outbound import Outbound, Payload, Segment, Stretch
 from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
@@ -61,7 +61,7 @@ _BARE: Final = frozenset({Evt.Evt12, Evt.Evt13})  # PDUs that say nothing beyond
 _SHUT: Final = frozenset({State.Sta1, State.Sta4})  # no transport is open
 
 # Looked up so often that the way by the class would count.
-_Sta1, _Sta2, _Sta7, _Sta12 = State.Sta1, State.Sta2, State.Sta7, State.Sta12
+_Sta1, _Sta6, _Sta7, _Sta12 = State.Sta1, State.Sta6, State.Sta7, State.Sta12
 _Evt6, _Evt7, _Evt17 = Evt.Evt6, Evt.Evt7, Evt.Evt17
 _START_ARTIM, _STOP_ARTIM, _CLOSE = Signal.START_ARTIM, Signal.STOP_ARTIM, Signal.CLOSE
 
@@ -124,6 +124,7 @@ class Association:
         self.received_length = 0  # bytes, in all
         self.observer: Observer | None = None
         self.tracer: Tracer | None = None
+        self.reader: Reader | None = None  # takes whole PDUs of Sta6 before they become events; answers where it ends
         self._send_length = max_pdu_length or limits.pdu_length or DEFAULT_LIMITS.pdu_length
         self._state = _Sta1
         self._events: list[Any] = []
@@ -210,13 +211,15 @@ class Association:
     def received(self, count: int) -> None:
         """This many bytes were received into the last ``buffer()``; never raises for what they are."""
         inbound = self._inbound
-        if not 0 <= count <= inbound.room:
-            raise LocalProtocolError(f"{count} bytes received where {inbound.room} were lent")
+        inbound.received(count)
         self.received_length += count
         if self.tracer is not None:
-            self.tracer.received(inbound.arrived(count))
-        inbound.received(count)
-        if self._state is _Sta7 and count:
+            self.tracer.received(inbound.last(count))
+        state = self._state
+        if state is _Sta6:
+            if self.reader is not None and not self._events and inbound.offer(self.reader):
+                return
+        elif state is _Sta7 and count:
             self._deadline = None  # the peer still sends: its time to answer starts anew
         while not self._deaf:
             try:

@@ -9,14 +9,14 @@ KiB.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from ..errors import RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from .codec import INVALID, fault
 from .primitives import Body
 
-__all__ = ["Inbound", "Path"]
+__all__ = ["Inbound", "Path", "Reader"]
 
 SMALL: Final = 8 * 1024
 LARGE: Final = 256 * 1024
@@ -26,6 +26,9 @@ _PDV: Final = struct.Struct(">IBB")
 _BOTH: Final = struct.Struct(">BxIIBB")
 _NO_BLOCK: Final = bytearray()
 _NO_VIEW: Final = memoryview(_NO_BLOCK)  # which also keeps it from growing
+
+
+Reader: TypeAlias = Callable[[memoryview, int, int], int]
 
 
 class Path(NamedTuple):
@@ -83,11 +86,6 @@ class Inbound:
         return len(self._block)
 
     @property
-    def room(self) -> int:
-        """Bytes that the last `lend` made room for."""
-        return len(self._block) - self.stop
-
-    @property
     def midway(self) -> bool:
         """A PDU, or a command or data set, has arrived in part."""
         return self._run is not None or self.pdu_rest > 0 or self._skip > 0 or self.start < self.stop
@@ -131,15 +129,18 @@ class Inbound:
             self.start, self.stop = 0, residue
         return self._view[self.stop :] if self.stop else self._view
 
-    def arrived(self, count: int) -> memoryview:
-        """So many bytes of what was lent, which `received` is told of next."""
-        return self._view[self.stop : self.stop + count]
-
     def received(self, count: int) -> None:
         """The driver put this many bytes into what was lent."""
+        if not 0 <= count <= len(self._block) - self.stop:
+            room = len(self._block) - self.stop
+            raise LocalProtocolError(f"{count} bytes received where {room} were lent")
         self.stop += count
         if self.stop == len(self._block) and not self._need:
             self._size = max(self._size, min(8 * self._size, self._largest))
+
+    def last(self, count: int) -> memoryview:
+        """What `received` was told of last."""
+        return self._view[self.stop - count : self.stop]
 
     def try_path(self, limit: int) -> Path | None:
         """What moves the rest of a data set past this object; None when something else is under way.
@@ -206,6 +207,13 @@ class Inbound:
         self._size = min(self._size, self._largest)
         self.start = end
         return body
+
+    def offer(self, reader: Reader) -> bool:
+        """Let somebody take what begins here, unless a PDU, command or data set is half here; whether all is taken."""
+        if self.pdu_rest or self.pdv_rest or self._skip or self._need or self._run is not None:
+            return False
+        self.start = reader(self._view, self.start, self.stop)
+        return self.start == self.stop
 
     def data(self, contexts: Collection[int], limit: int, events: list[Any]) -> bool:
         """Turn P-DATA-TF into `Body` events until bytes run out (False) or a PDU of another type begins (True).
