@@ -282,7 +282,7 @@ class Exchange:
             if agreed is None or context_id not in agreed.contexts:
                 raise _fault(f"command on presentation context {context_id}, which was not accepted")
             if last:
-                return self._begin(context_id, decode_command(view, self._limits))
+                return self._message(context_id, decode_command(view, self._limits))
             self._gathering = context_id
         elif self._gathering != context_id:
             raise _fault("command fragments of two contexts are mixed")
@@ -293,7 +293,7 @@ class Exchange:
             return []
         whole = self._gathered
         self._gathered, self._gathering = bytearray(), None
-        return self._begin(context_id, decode_command(whole, self._limits))
+        return self._message(context_id, decode_command(whole, self._limits))
 
     def take(self, inbox: Callable[[Any], object], view: memoryview, start: int, stop: int) -> int:
         """Give ``inbox`` the messages that lie whole in a block from here on; where they end.
@@ -309,7 +309,7 @@ class Exchange:
             if field == _CANCEL or agreed is None or context_id not in agreed.contexts:
                 break
             try:
-                message = self._message(context_id, _new(Command, (field, elements, unknown)))
+                message = self._judge(context_id, _new(Command, (field, elements, unknown)))
             except RemoteProtocolError:
                 break  # nothing has changed, so that `receive` finds the same
             inbox(message)
@@ -321,13 +321,13 @@ class Exchange:
                 break
         return start
 
-    def _begin(self, context_id: int, received: Command) -> list[Event]:
-        message = self._message(context_id, received)
+    def _message(self, context_id: int, received: Command) -> list[Event]:
+        message = self._judge(context_id, received)
         if received.elements["CommandDataSetType"] != NO_DATA_SET:
             self._body_context = context_id
         return [] if message is None else [message]
 
-    def _message(self, context_id: int, received: Command) -> Event | None:
+    def _judge(self, context_id: int, received: Command) -> Event | None:
         """What a command says, its data set apart; RemoteProtocolError before anything changes."""
         elements = received.elements
         has_body = elements["CommandDataSetType"] != NO_DATA_SET

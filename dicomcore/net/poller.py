@@ -248,6 +248,8 @@ class Waiter:
             self._wanted = wanted
         # Rounded up: a wait that ends a fraction early would be repeated with a timeout of zero.
         events = self._poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999)))
+        if len(events) == 1 and events[0][0] == fd:
+            return True
         found = False
         for ready_fd, _ in events:
             if ready_fd == fd:

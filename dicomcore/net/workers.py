@@ -38,8 +38,7 @@ class Worker(Generic[Item]):
                 return False
             pool.lingering.add(self)
         ready = self._waiter.wait(fd, read=read, write=write, timeout=timeout)
-        with pool.lock:
-            pool.lingering.discard(self)
+        pool.lingering.discard(self)  # in one step; a bell that rings after that is silenced with the next wait
         return ready
 
 

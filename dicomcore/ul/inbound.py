@@ -116,8 +116,12 @@ class Inbound:
 
     def lend(self) -> memoryview:
         """Room for the driver to receive into; never empty. Earlier views of this block are overwritten."""
-        residue = self.stop - self.start
         size = self._size
+        if self.start == self.stop and size == len(self._block):  # as mostly
+            self.offset += self.stop
+            self.start = self.stop = 0
+            return self._view
+        residue = self.stop - self.start
         if self._need > size and residue >= size:  # gathering, and all that there is room for has arrived
             self._size = size = min(2 * residue, self._need)
         if size != len(self._block) and residue <= size:

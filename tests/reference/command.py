@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 Rows = list[tuple[int, str, str]]
@@ -69,3 +70,36 @@ def encode_value(vr: str, value: Any) -> bytes:
     if len(raw) > (16 if vr == "AE" else 64):
         raise ValueError("long")
     return raw + (b"\0" if vr == "UI" else b" ") * (len(raw) % 2)
+
+
+def piece(data: bytes, most: int, flags: int) -> int | None:
+    """Bytes of the fragment that is all of the P-DATA-TF that begins here, has these flags and is all here."""
+    if len(data) < 12:
+        return None
+    kind, pdu, pdv, _, control = struct.unpack(">BxIIBB", data[:12])
+    length = int(pdu) - 6
+    fits = 0 <= length <= most and pdv == length + 2 and len(data) >= 12 + length
+    return length if fits and kind == 4 and control & 3 == flags else None
+
+
+def whole(
+    rows: Rows, needs: Mapping[int, tuple[str, frozenset[str]]], data: bytes, start: int, longest: tuple[int, int, int]
+) -> tuple[int, int, dict[str, Any], tuple[tuple[int, bytes], ...], int, int] | None:
+    """The message that begins there; ``needs``: by command field, its body and what is required."""
+    most = min(longest[1], longest[0] - 6)
+    length = piece(data[start:], most, 3)
+    if length is None or length > longest[2]:
+        return None
+    end = start + 12 + length
+    try:
+        field, elements, unknown = decode(rows, data[start + 12 : end])
+        body, required = needs[field or 0]
+    except (ValueError, KeyError):
+        return None
+    has_body = elements.get("CommandDataSetType", 0x0101) != 0x0101
+    if not required <= elements.keys() or (body != "either" and (body == "always") != has_body):
+        return None
+    begin = 0
+    if has_body and (length := piece(data[end:], most, 2)) is not None and data[end + 10] == data[start + 10]:
+        begin, end = end + 12, end + 12 + length
+    return data[start + 10], field or 0, elements, unknown, begin, end
