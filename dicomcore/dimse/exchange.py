@@ -243,7 +243,7 @@ class Exchange:
         field = request.field | _RESPONSE_BIT
         if self._performing.get(message_id) != (context_id, field):
             raise LocalProtocolError(f"{request.name} of message {message_id} is not open on {context_id}")
-        self._association.send(context_id, True, encode_answer(request, status))
+        self._association.message(context_id, encode_answer(request, status))
         return self._responded(context_id, message_id, field, status)
 
     def _responded(self, context_id: int, message_id: int, field: int, status: int) -> bool:

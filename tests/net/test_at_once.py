@@ -437,6 +437,7 @@ def test_a_driver_that_would_rather_not() -> None:
         negotiated: Any = None
 
         def send(self, *arguments: Any) -> None: ...
+        def message(self, *arguments: Any) -> None: ...
 
     carrier = Silent()
     near = Association(requestor=True)
