@@ -40,7 +40,7 @@ from dicomcore.net.transport import connect, join_address
 from dicomcore.net.verdict import agreed
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import Answer, Invoke, More, Router, ServiceProvider, User
-from dicomcore.services.sending import StorageSCU, Transcoder, let_go, several
+from dicomcore.services.sending import Several, StorageSCU, Transcoder, let_go
 from dicomcore.services.verification import c_echo
 from dicomcore.ul import (
     NO_QUIRKS,
@@ -340,7 +340,7 @@ class Association(Calls):
         connection = self._connection
         window = max(1, min(window, connection.exchange.window))
         under_way: dict[int, tuple[Storable, Any]] = {}
-        waiting = several(sources)
+        waiting = Several(sources)
         ready = self._prepare(waiting)
         look = True
         try:
@@ -362,6 +362,7 @@ class Association(Calls):
                         connection.outbox.read_ahead(invoke.context_id, invoke.body)
                     result = self._settle(under_way)
                 yield result
+            waiting.finish()
         finally:
             if ready is not None and ready[1] is not None:
                 let_go(ready[1].body)

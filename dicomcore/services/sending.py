@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Self
 
 from dicomcore.data._late import late
 from dicomcore.data.dataset import Dataset
@@ -30,7 +30,7 @@ from dicomcore.vocab.uids import UID
 
 from .base import PLAIN_SYNTAXES, Asking, Invoke
 
-__all__ = ["StorageSCU", "Transcoder", "contexts_for_files", "let_go", "several", "transcoded"]
+__all__ = ["Several", "StorageSCU", "Transcoder", "contexts_for_files", "let_go", "transcoded"]
 
 _SMALL: Final = 32 * 1024  # pieces below this are copied together
 _STORE: Final = CommandField.C_STORE_RQ
@@ -218,11 +218,36 @@ def _joined(chunks: Iterable[Any]) -> list[Any]:
     return pieces
 
 
-def several(sources: Iterable[Any]) -> Iterator[Any]:
-    """What is to be sent one after the other. LocalProtocolError for one instance: it would be taken apart."""
-    if isinstance(sources, str | bytes | os.PathLike | FileHeader | Dataset):
-        raise LocalProtocolError(f"one {type(sources).__name__} where several instances are expected", hint="a list")
-    return iter(sources)
+class Several:
+    """What is to be sent one after the other. LocalProtocolError for one instance: it would be taken apart.
+
+    An exception of the caller's iterable is the end of it, and is kept until what came before has been answered.
+    """
+
+    def __init__(self, sources: Iterable[Any]) -> None:
+        if isinstance(sources, str | bytes | os.PathLike | FileHeader | Dataset):
+            what = type(sources).__name__
+            raise LocalProtocolError(f"one {what} where several instances are expected", hint="a list")
+        self._sources = iter(sources)
+        self._failure: Exception | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._sources)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._failure = error
+            raise StopIteration from None
+
+    def finish(self) -> None:
+        """Raise, once, what the iterable raised."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
 
 def _is_plain(transfer_syntax_uid: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomcore.encoding.source import FileSlice
@@ -12,7 +12,7 @@ from dicomcore.errors import AssociationAborted, DicomError
 from dicomcore.net.aio.link import Asked, UserLink
 from dicomcore.net.association import Storable, StoreResult
 from dicomcore.services.base import Invoke
-from dicomcore.services.sending import StorageSCU, let_go, several
+from dicomcore.services.sending import Several, StorageSCU, let_go
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,7 +43,7 @@ class StoreMany:
         self._link = link
         self._storage = storage
         self._sources = sources
-        self._waiting: Iterator[Storable] | None = None
+        self._waiting: Several | None = None
         self._window = max(1, min(window, link.exchange.window))
         self._ready: deque[_Prepared] = deque()
         self._under_way: dict[Asked, _Prepared] = {}
@@ -70,6 +70,8 @@ class StoreMany:
                 if self._answered:
                     return self._result(self._answered.popleft())
                 if self._exhausted and not (self._ready or self._under_way or self._preparing):
+                    if self._waiting is not None:
+                        self._waiting.finish()
                     raise StopAsyncIteration
                 if self._ready and not self._under_way:
                     await link.turn()  # others have the window
@@ -130,7 +132,7 @@ class StoreMany:
         return StoreResult(prepared.source, asked.answers.popleft().status)
 
     def _collect(self) -> None:
-        """What a worker has prepared; its exception is that of the caller's iterable."""
+        """What a worker has prepared; its exception says that there is nothing to iterate over."""
         if self._preparing is not None and self._preparing.done():
             done, self._preparing = self._preparing, None
             self._exhausted = True  # unless that went well
@@ -139,7 +141,7 @@ class StoreMany:
     def _prepare(self, count: int) -> bool:
         """Open or encode the next instances; True when there are no more. In a worker."""
         if self._waiting is None:
-            self._waiting = several(self._sources)
+            self._waiting = Several(self._sources)
         held = 0
         for _ in range(count):
             if self._closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,23 @@ def test_what_cannot_be_sent_is_told_and_the_rest_is_sent(driver: Driver, ram_pa
         assert isinstance(failed.error, OSError)
         assert association.c_store(paths[0]) == 0
     assert data_sets(ram_path / "out") == data_sets(ram_path / "in")
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_an_iterable_that_fails_ends_what_was_sent_before(driver: Driver, ram_path: Path, window: int) -> None:
+    """Its exception comes behind the results of those, and the association stands."""
+    paths = write_many(ram_path, 3, 1000)
+    server = driver.serve(StorageSCP(ram_path / "out"), window=3)
+
+    def sources() -> Iterator[Path]:
+        yield from paths
+        raise KeyError("mine")
+
+    with driver.associate(server.port, contexts=paths, window=window) as association:
+        with pytest.raises(KeyError, match="mine"):
+            list(association.c_store_many(sources(), window=window))
+        assert association.metrics.sent_objects == 3
+        assert association.c_store(paths[0]) == 0
 
 
 def test_no_context_for_it(driver: Driver, ram_path: Path) -> None:
