@@ -37,6 +37,7 @@ from dicomcore.ul import (
     Quirks,
     RoleSelection,
     UserIdentity,
+    checked_options,
     is_ae_title,
     propose,
 )
@@ -120,6 +121,7 @@ class Entity:
         for uid, role in roles.items():
             if not isinstance(role, tuple) or len(role) != 2:
                 raise LocalProtocolError(f"roles: {uid}: {role!r}", hint="two of True and False: as an SCU, as an SCP")
+        checked_options(extended)
         return Acceptance(
             ae_title=self.title,
             supported=router.supported,

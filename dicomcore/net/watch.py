@@ -229,7 +229,7 @@ class Watch:
         self.tally.rejected[why] = 1
         calling, called = self._titles()
         because = "" if self._core is None or not self._core.because else f", {self._core.because}"
-        told = calling, called, self.peer, why, because
+        told = _line(calling), _line(called), self.peer, why, because
         _net.info("association rejected: %s -> %s, peer %s: %s%s", *told, extra=self.extra)
         if self._hooks is not None:
             codes = answer.result, answer.source, answer.reason
@@ -466,6 +466,11 @@ class ServerWatch:
         """No thread is left that would deliver events: it is done here."""
         if self._hooks is not None:
             self._hooks.deliver()
+
+
+def _line(title: str) -> str:
+    """What a peer calls itself or us, on one line: one that is rejected may bear any name."""
+    return title if title.isprintable() else repr(title)
 
 
 def _address(peer: object) -> str:

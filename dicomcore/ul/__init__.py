@@ -13,6 +13,7 @@ from .extended import (
     RetrieveOptions,
     StorageOptions,
     WorklistOptions,
+    checked_options,
     common_extended,
     read_options,
 )
@@ -135,6 +136,7 @@ __all__ = [
     "WorklistOptions",
     "adapt",
     "advice",
+    "checked_options",
     "common_extended",
     "conclude",
     "contexts_for",

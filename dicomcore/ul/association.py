@@ -34,7 +34,7 @@ from .answers import Answers
 from .codec import FIXED_LENGTH, INVALID, MINIMUM_ASSOCIATE_LENGTH, UNEXPECTED, UNRECOGNIZED, decode, encode, fault
 from .grid import DATA_STATES, GRID, PDU_EVENTS, SEND_STATES, Evt, State
 from .inbound import LARGE, SMALL, Inbound, Path, Reader
-from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate
+from .negotiation import Acceptance, Negotiated, Proposal, adapt, conclude, negotiate, unusable
 from .outbound import Outbound, Payload, Segment, Stretch
 from .pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from .primitives import (
@@ -503,8 +503,10 @@ class Association:
     def _judge(self, request: AssociateRQ, body: bytes) -> AssociateRJ | AssociationRequested:
         """AE-6: what the provider cannot take is rejected by it; any other request goes to the user with a proposal."""
         proposal = negotiate(request, self.acceptance)
-        if proposal.reject is not None and proposal.reject.source != 1:
-            return proposal.reject
+        if proposal.reject is not None:
+            self.because = unusable(request)
+            if proposal.reject.source != 1:
+                return proposal.reject
         if self._answers is not None:
             requested = self._answers.keep(body, request, proposal)
         else:

@@ -29,6 +29,7 @@ __all__ = [
     "RetrieveOptions",
     "StorageOptions",
     "WorklistOptions",
+    "checked_options",
     "common_extended",
     "read_options",
 ]
@@ -150,3 +151,13 @@ def common_extended(
         row = sop_classes().get(sop_class)
         related = row.related_general if row else ()
     return CommonExtendedNegotiation(sop_class, service_class, tuple(related))
+
+
+def checked_options(extended: Mapping[str, Options]) -> Mapping[str, Options]:
+    """The same. LocalProtocolError for a value that is no `Options`: bytes alone do not tell what they mean."""
+    given: object
+    for sop_class, given in extended.items():
+        if not isinstance(given, Options):
+            what = type(given).__name__
+            raise LocalProtocolError(f"extended: {sop_class}: {what}", hint="Options, such as FindOptions(fuzzy=True)")
+    return extended

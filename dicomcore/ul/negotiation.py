@@ -16,7 +16,7 @@ from ..errors import LocalProtocolError
 from ..limits import DEFAULT_LIMITS
 from ..vocab.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .codec import fault
-from .extended import Options, read_options
+from .extended import Options, checked_options, read_options
 from .pdu import (
     APPLICATION_CONTEXT,
     AssociateAC,
@@ -46,6 +46,7 @@ __all__ = [
     "negotiate",
     "options_for",
     "propose",
+    "unusable",
 ]
 
 MINIMUM_PDU_LENGTH: Final = 8
@@ -202,7 +203,7 @@ def propose(
     if not implementation_class_uid:
         raise LocalProtocolError("an implementation class UID is required", clause="PS3.7 D.3.3.2")
     if isinstance(extended, Mapping):
-        extended = [options.item(sop_class) for sop_class, options in extended.items()]
+        extended = [options.item(sop_class) for sop_class, options in checked_options(extended).items()]
     roles = tuple(roles)
     if len({role.sop_class for role in roles}) != len(roles):
         raise LocalProtocolError("two role selections for one SOP class", clause="PS3.7 D.3.3.4")
@@ -339,9 +340,16 @@ def _reject(request: AssociateRQ, acceptance: Acceptance) -> AssociateRJ | None:
         calling and request.calling_ae not in [title.strip(" ") for title in calling]
     ):
         return AssociateRJ(1, 1, 3)
-    if not request.contexts or 0 < request.user.max_length < MINIMUM_PDU_LENGTH:
-        return AssociateRJ(1, 1, 1)
-    return None
+    return AssociateRJ(1, 1, 1) if unusable(request) else None
+
+
+def unusable(request: AssociateRQ) -> str:
+    """Why nothing could be done on this association, for which no code of a rejection stands; empty: something."""
+    if not request.contexts:
+        return "no presentation context is proposed"
+    if 0 < (length := request.user.max_length) < MINIMUM_PDU_LENGTH:
+        return f"a maximum length of {length} lets no data through"
+    return ""
 
 
 def _result(

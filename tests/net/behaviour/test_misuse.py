@@ -38,6 +38,7 @@ def test_titles(title: Any) -> None:
         {"window": None},
         {"window": 1.5},
         {"roles": {CT: True}},
+        {"extended": {CT: b"\1\1"}},
         {"authorize": 5},
         {"on_event": 5},
     ],
@@ -56,7 +57,15 @@ def test_listening(port: Any) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"port": "11112"}, {"port": None}, {"host": None}, {"host": b"localhost"}, {"called_ae": None}, {"window": None}],
+    [
+        {"port": "11112"},
+        {"port": None},
+        {"host": None},
+        {"host": b"localhost"},
+        {"called_ae": None},
+        {"window": None},
+        {"extended": {CT: b"\1"}},
+    ],
 )
 def test_associating(serving: Serving, user: AE, options: dict[str, Any]) -> None:
     server = serving(VerificationSCP())

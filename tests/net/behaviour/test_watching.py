@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any
@@ -30,7 +31,9 @@ from dicomcore.net.events import (
 from dicomcore.services.base import Response
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
+from dicomcore.ul import UserInformation, encode, propose
 from dicomcore.vocab.sop_classes import VERIFICATION
+from dicomcore.vocab.syntaxes import IMPLICIT_LE
 from tests.net.behaviour.drivers import Driver
 from tests.net.conftest import CT, PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
 
@@ -342,6 +345,32 @@ def test_a_rejection_names_the_bound(driver: Driver, caplog: pytest.LogCaptureFi
     its = [record.getMessage() for record in caplog.records if "-> ANY-SCP, peer 127" in record.getMessage()]
     its += [record.getMessage() for record in caplog.records if "rejected:  -> ," in record.getMessage()]
     assert [f"Limits.{bound}" in told for told in its] == [True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"calling_ae": "forged\nline"}, r"'forged\nline' -> SERVER"),
+        ({"contexts": ()}, "no presentation context is proposed"),
+        ({"user": UserInformation(max_length=1)}, "a maximum length of 1 lets no data through"),
+    ],
+)
+def test_a_rejection_tells_why_on_one_line(
+    driver: Driver, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], told: str
+) -> None:
+    server = driver.serve(VerificationSCP())
+    request = propose([(VERIFICATION, [IMPLICIT_LE.uid])], calling_ae="RAW-23456-1", called_ae="SERVER")
+    title = changes.get("calling_ae")
+    raw = encode(replace(request, **{name: value for name, value in changes.items() if name != "calling_ae"}))
+    if title is not None:
+        raw = raw.replace(b"RAW-23456-1", title.encode())
+    with caplog.at_level(logging.INFO, "dicomcore.net"), raw_socket(server.port) as sock:
+        sock.sendall(raw)
+        assert sock.recv(10)[0] == 3
+        eventually(lambda: caplog.records)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert told in line
+    assert "\n" not in line
 
 
 def test_a_request_that_does_not_come_is_told(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
