@@ -24,6 +24,7 @@ from dicomcore.net.operations import Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import Outbox, RecordOutbox, load_pump
+from dicomcore.net.unbegun import UNBEGUN
 from dicomcore.net.watch import Watch
 from dicomcore.services.base import Router
 from dicomcore.ul import (
@@ -82,7 +83,7 @@ class Connection:
         core: Association,
         limits: Limits,
         facilities: Facilities,
-        router: Router,
+        router: Router | None,
         guard: AbstractContextManager[Any] | None = None,
         defer: Callable[[bool, int], bool] | None = None,
         put_off: Callable[[], bool] | None = None,
@@ -100,25 +101,41 @@ class Connection:
         self._tls = sock if isinstance(sock, TLSSocket) else None
         self.outbox = (Outbox if self._tls is None else RecordOutbox)(core, facilities)
         self._pump = load_pump() if facilities.pump and type(sock) is socket.socket else None
-        self.operations = Operations(
-            self.exchange,
-            limits,
-            router,
-            flush=self._has_room,
-            guard=guard,
-            defer=defer,
-            put_off=put_off,
-            watch=self.watcher,
-            share=share,
-        )
-        self.inbox = self.operations.inbox
-        core.reader = partial(self.exchange.take, self.inbox.append)
+        self.operations = UNBEGUN
+        self.inbox: Any = UNBEGUN.inbox
+        if router is not None:
+            self._begin(router, defer, put_off, share)
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
         self.short = True  # the last read did not fill its block, so the socket is probably empty
         self.ended = False  # the peer closed, or the connection broke
         self._deaf = False  # the peer takes nothing more; what it sent before is still read
+
+    def _begin(
+        self,
+        router: Router,
+        defer: Callable[[bool, int], bool] | None,
+        put_off: Callable[[], bool] | None,
+        share: Share | None,
+    ) -> None:
+        """Make what the first message needs; a subclass that gives no router does so when that is here."""
+        self.operations = Operations(
+            self.exchange,
+            self.limits,
+            router,
+            flush=self._has_room,
+            guard=self._guard,
+            defer=defer,
+            put_off=put_off,
+            watch=self.watcher,
+            share=share,
+        )
+        self.inbox = self.operations.inbox
+        self.core.reader = partial(self.exchange.take, self.inbox.append)
+
+    def begin(self) -> None:
+        """The first message is here, and nothing is ready for it."""
 
     @property
     def wants_read(self) -> bool:
@@ -242,6 +259,8 @@ class Connection:
             if type(event) is not Body:
                 self.upper(event)
             elif self.over is None:
+                if self.operations is UNBEGUN:
+                    self.begin()
                 try:
                     for message in receive(event):
                         if isinstance(message, CancelReceived):

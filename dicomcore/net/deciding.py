@@ -24,9 +24,10 @@ ASKED: Final = State.Sta3
 def undecided(connection: Connection, error: BaseException) -> Reject:
     """What a request gets whose decision came to an exception: the caller's own, or what it answered is no decision."""
     unfit = isinstance(error, LocalProtocolError)
+    asked = connection.core.asked
     log.error(
         "an association from %r is refused: %s",
-        connection.operations.calling_ae,
+        "" if asked is None else asked.calling_ae,
         error,
         exc_info=None if unfit else error,
         extra=connection.watcher.extra,

@@ -44,11 +44,14 @@ class ServedConnection(Connection):
 
     __slots__ = (
         "_arrived",
+        "_budget",
         "_decide",
         "_effects",
         "_message",
         "_poller",
         "_release_due",
+        "_ring",
+        "_router",
         "_starved_since",
         "_submit",
         "_waited",
@@ -83,11 +86,8 @@ class ServedConnection(Connection):
         ring: Callable[[ServedConnection], None],
     ) -> None:
         self.lock = threading.RLock()
-        share = Share(budget, lambda: ring(self))
-        super().__init__(
-            sock, core, limits, facilities, router, self.lock, put_off=self._put_off, watch=watch, share=share
-        )
-        self.peer = self.operations.peer = peer
+        Connection.__init__(self, sock, core, limits, facilities, None, self.lock, watch=watch)
+        self.peer = peer
         self.lent = False  # a worker has the reading, or is about to; else the selector
         self.performers = 0  # workers that run a provider while others have the reading
         self.timer: list[Any] | None = None  # the server's timer for this connection
@@ -106,6 +106,16 @@ class ServedConnection(Connection):
         self._effects = effects
         self._submit = submit
         self._decide = decide
+        self._router = router
+        self._budget = budget
+        self._ring = ring
+
+    def begin(self) -> None:
+        self._begin(self._router, None, self._put_off, Share(self._budget, lambda: self._ring(self)))
+        operations, asked = self.operations, self.core.asked
+        operations.peer = self.peer
+        if asked is not None:
+            operations.calling_ae, operations.called_ae = asked.calling_ae, asked.called_ae
 
     # what arrives
 

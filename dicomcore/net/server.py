@@ -250,9 +250,7 @@ class Server:
 
     def _decide(self, connection: ServedConnection, event: AssociationRequested) -> None:
         """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
-        request, refusal = event.request, event.proposal.reject
-        operations = connection.operations
-        operations.calling_ae, operations.called_ae = request.calling_ae, request.called_ae
+        refusal = event.proposal.reject
         if refusal is not None:
             self._answer(connection, Reject(refusal.result, refusal.source, refusal.reason))
         elif self._authorize is None:
