@@ -66,7 +66,7 @@ class Log(logging.LoggerAdapter[logging.Logger]):
 
 
 class Watch:
-    """What happens on one association. ``extra`` is for log records about it."""
+    """What happens on one association."""
 
     _serial = count(1)  # shared, so that no two associations of a process have the same name in its log
 
@@ -81,15 +81,14 @@ class Watch:
         "_home",
         "_hooks",
         "_how",
+        "_number",
         "_open",
+        "_peer",
         "_performed",
         "_since",
         "_tells",
         "_whispers",
         "_why",
-        "association",
-        "extra",
-        "peer",
         "seconds",
         "tally",
     )
@@ -101,16 +100,15 @@ class Watch:
         home: ServerWatch | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.association = str(next(Watch._serial))
-        self.extra = {"association": self.association}
-        self.peer = _address(peer)
+        self._number = next(Watch._serial)
+        self._peer = peer
         self.seconds = 0.0  # for how long it stood
         self.tally = Tally()
         self._performed = self.tally.performed
         self._hooks = hooks
         self._home = home
         self._clock = clock
-        self._began = clock()
+        self._began = 0.0
         self._core: Association | None = None
         self._exchange: Exchange | None = None
         self._since: dict[int, float] = {}  # message id of a request of the peer -> when it came, then when it began
@@ -135,6 +133,21 @@ class Watch:
         self._tells = _dimse.isEnabledFor(logging.DEBUG)
         if _ul.isEnabledFor(logging.DEBUG):
             core.tracer = Tracer(self.extra)
+
+    @property
+    def association(self) -> str:
+        """Its name, unique in the process."""
+        return str(self._number)
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """For log records about it."""
+        return {"association": str(self._number)}
+
+    @property
+    def peer(self) -> str:
+        """The address of the other end."""
+        return _address(self._peer)
 
     @property
     def is_open(self) -> bool:
