@@ -92,7 +92,7 @@ def play(service: Any, folder: Path | None, asked: Sequence[Asked], limits: Limi
         clock = lambda: 1000.0  # noqa: E731
         server = ServerWatch(events.append, clock=clock)
         watch = server.open("peer")
-        watch.association, watch.extra = "1", {"association": "1"}
+        watch._number = 1
         rows = sorted({(row.abstract_syntax, row.syntax) for row in asked})
         supported: dict[str, tuple[str, ...]] = {}
         for abstract_syntax, syntax in rows:
