@@ -281,7 +281,9 @@ def encode_file_meta(
     preamble: bytes = b"\0" * 128,
 ) -> bytes:
     """Preamble, prefix and file meta information (PS3.10 7.1) with this implementation's own UID and version name."""
-    value = _even(sop_instance_uid, b"\0")
+    value = sop_instance_uid.encode("ascii")
+    if len(value) & 1:
+        value += b"\0"
     titles = source_ae, sending_ae, receiving_ae
     before, after = _around_instance(sop_class_uid, transfer_syntax_uid, titles, len(value))
     return b"".join((preamble, before, value, after))

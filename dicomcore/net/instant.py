@@ -16,23 +16,19 @@ __all__ = ["Instant"]
 
 
 class Instant:
-    """The services of one association that answer at once."""
+    """The services of one association that answer at once.
 
-    __slots__ = ("_context", "_exchange", "_found", "_limits", "_router")
+    ``context``: what they are told that nobody can cancel, the same for all; there once something has been taken.
+    """
+
+    __slots__ = ("_exchange", "_found", "_limits", "_router", "context")
 
     def __init__(self, exchange: Exchange, limits: Limits, router: Router) -> None:
         self._exchange = exchange
         self._limits = limits
         self._router = router
-        self._context: ServiceContext | None = None
+        self.context = ServiceContext(limits)
         self._found: dict[tuple[int, int], tuple[AtOnce | None, AgreedContext]] = {}  # by context id, command field
-
-    @property
-    def context(self) -> ServiceContext:
-        """What services are told that nobody can cancel: the same for all."""
-        if self._context is None:
-            self._context = ServiceContext(self._limits, self._exchange.negotiated, self._exchange.requestor)
-        return self._context
 
     def try_take(
         self, message: RequestReceived, inbox: deque[Any], defer: Callable[[bool, int], bool] | None
@@ -67,6 +63,7 @@ class Instant:
 
     def _find(self, key: tuple[int, int]) -> tuple[AtOnce | None, AgreedContext]:
         context_id, field = key
+        self.context.negotiated, self.context.requestor = self._exchange.negotiated, self._exchange.requestor
         agreed = self._exchange.negotiated.contexts[context_id]
         service = self._router.at_once.get((agreed.general or agreed.abstract_syntax, field))
         self._found[key] = found = service, agreed

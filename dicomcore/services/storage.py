@@ -205,9 +205,13 @@ def _file_meta(instance: NewInstance) -> bytes:
 def _check_whole(views: Sequence[bytes | memoryview], instance: NewInstance) -> None:
     """As `_check_uids`, for a data set of which there is no more."""
     sop_class_uid, sop_instance_uid, transfer_syntax_uid, _, _ = instance
-    syntax = transfer_syntax(transfer_syntax_uid)
-    if syntax.deflated or not has_sop_uids(
-        views[0], sop_class_uid, sop_instance_uid, explicit=syntax.explicit, big_endian=syntax.big_endian
+    syntax = SYNTAXES.get(transfer_syntax_uid)
+    if (
+        syntax is None
+        or syntax.deflated
+        or not has_sop_uids(
+            views[0], sop_class_uid, sop_instance_uid, explicit=syntax.explicit, big_endian=syntax.big_endian
+        )
     ):
         _check_uids(_peek_all(views, instance), instance)
 

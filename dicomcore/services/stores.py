@@ -123,7 +123,8 @@ class FolderStore:
         self._folder = os.path.join(self.root, "")
         self._temporary_paths = TemporaryPaths(self._folder)
         # whoever makes sinks of another kind gets the bytes through these
-        ordinary = type(self).create is FolderStore.create
+        own = type(self)
+        ordinary = own.create is FolderStore.create and own.path_for is FolderStore.path_for
         self._at_once = ordinary and durability == "process" and duplicates == "replace"
         self.removed = self._remove_leftovers(stale_after)
 
@@ -147,7 +148,7 @@ class FolderStore:
     def put(self, instance: NewInstance, pieces: list[bytes | memoryview], /) -> None:
         """A whole file, in pieces: what `create`, a sink written and its ``commit`` do, in one step where it can be."""
         if self._at_once:
-            deposit_file(self.path_for(instance.sop_instance_uid), pieces, self._temporary_paths)
+            deposit_file(self._folder + file_name(instance.sop_instance_uid), pieces, self._temporary_paths)
             return
         sink = self.create(instance)
         try:

@@ -448,7 +448,7 @@ def test_a_driver_that_would_rather_not() -> None:
     _carry(near, far)
     far.request(Accept())
     carrier.negotiated = far.negotiated
-    exchange = Exchange(carrier)
+    exchange = Exchange(cast(Any, carrier))
     operations = Operations(exchange, Limits(), Router([VerificationSCP()]), flush=lambda: True, defer=defer)
     operations.inbox += cast(Any, exchange._message(1, ECHO.but(MessageID=7)))
     assert operations.next(room=True) is not None
