@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..errors import LocalProtocolError
 from ..vocab.sop_classes import sop_classes
@@ -153,9 +153,8 @@ def common_extended(
     return CommonExtendedNegotiation(sop_class, service_class, tuple(related))
 
 
-def checked_options(extended: Mapping[str, Options]) -> Mapping[str, Options]:
+def checked_options(extended: Mapping[str, Any]) -> Mapping[str, Options]:
     """The same. LocalProtocolError for a value that is no `Options`: bytes alone do not tell what they mean."""
-    given: object
     for sop_class, given in extended.items():
         if not isinstance(given, Options):
             what = type(given).__name__

@@ -175,7 +175,6 @@ class Link(Connection, asyncio.BufferedProtocol):
             task.cancel()
         self.lost.set_result(None)
         self.work()
-        self.watcher.closed()
 
     def pause_writing(self) -> None:
         self.outbox.paused = True
@@ -217,10 +216,21 @@ class Link(Connection, asyncio.BufferedProtocol):
         now = self.loop.time()
         self.workers.pace.took(now - began)
         self.settle()
+        self._leave_when_quiet()
         self.flush()
         self._close_when_done()
         self._listen()
         self._plan(now)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is at work for it."""
+        return not (self.performers or self._tasks or self._writing)
+
+    def _leave_when_quiet(self) -> None:
+        """What a provider still does is told before the end of its connection."""
+        if self.lost.done() and self.quiet:
+            self.watcher.closed()
 
     def settle(self) -> None:
         """Something has happened; subclasses look whether it is what they wait for."""
@@ -452,6 +462,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         self._tasks.discard(task)
         if self.transport is None:
             self.settle()  # perhaps this was the last that was at work
+            self._leave_when_quiet()
 
     async def _perform(self, operation: Operation, effect: Any) -> None:
         """Do what only the loop can do, and let the operation go on with its outcome."""

@@ -84,11 +84,6 @@ class ServedLink(Link):
             self._message, self._arrived = self.exchange.message_count, self.core.received_length
             self._unheard = self.unheard
 
-    @property
-    def quiet(self) -> bool:
-        """Nothing is at work for it."""
-        return not (self.performers or self._tasks or self._writing)
-
     def patience(self) -> float:
         latest = max(self.received_at, self.sent_at)
         if not self.outbox.empty:
