@@ -216,12 +216,13 @@ def test_who_aborted(driver: Driver) -> None:
 
 
 def test_an_operation_without_an_end(driver: Driver) -> None:
-    began = threading.Event()
+    began, heard = threading.Event(), threading.Event()
     its = Ear()
 
     def provider(request: Any, context: Any) -> Any:
         began.set()
         eventually(lambda: context.peer_gone)
+        heard.wait(PATIENCE)
         yield Response(0)
 
     server = driver.serve(Scripted(provider), on_event=its, workers=3)
@@ -230,7 +231,10 @@ def test_an_operation_without_an_end(driver: Driver) -> None:
         peer.flush()
         assert began.wait(PATIENCE)
         assert server.metrics.operations_running == 1
-    eventually(lambda: its.of(OperationEnded))
+    eventually(lambda: its.of(AssociationEnded))
+    heard.set()
+    eventually(lambda: its.of(ConnectionClosed))
+    assert its.names()[-2:] == ["OperationEnded", "ConnectionClosed"]
     ended = its.of(OperationEnded)[0]
     assert (ended.status, ended.category, ended.role) == (None, None, "provider")
     eventually(lambda: server.metrics.operations_running == 0)
