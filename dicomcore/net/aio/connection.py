@@ -20,7 +20,6 @@ from dicomcore.limits import Limits
 from dicomcore.net.aio.effects import close_channels, outcome, run
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
-from dicomcore.net.budget import Budget, Share
 from dicomcore.net.connection import PIECE, Connection
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
@@ -50,14 +49,13 @@ class Link(Connection, asyncio.BufferedProtocol):
         core: Core,
         limits: Limits,
         facilities: Facilities,
-        router: Router,
+        router: Router | None,
         *,
         workers: Workers,
         direct: bool,
         associate: Callable[..., Any],
         later: Callable[[float, Callable[[], Any]], None] | None = None,
         watch: Watch | None = None,
-        budget: Budget | None = None,
     ) -> None:
         self.lock = threading.RLock()
         super().__init__(
@@ -70,7 +68,6 @@ class Link(Connection, asyncio.BufferedProtocol):
             self._defers,
             self._puts_off,
             watch=watch,
-            share=None if budget is None else Share(budget, self._call),
         )
         self.loop = workers.loop
         self.workers = workers

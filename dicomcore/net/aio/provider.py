@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from dicomcore.errors import AssociationAborted, PeerTimeout, RemoteProtocolError
 from dicomcore.net.aio.connection import NEVER, Link
+from dicomcore.net.budget import Budget, Share
+from dicomcore.services.base import Router
 from dicomcore.ul import AssociationRequested, Event, ReleaseRequested
 
 __all__ = ["House", "ServedLink"]
@@ -17,6 +19,8 @@ class House(Protocol):
     """What an association needs of its server."""
 
     _closing: bool
+    _router: Router
+    _budget: Budget
 
     def _decide(self, link: ServedLink, event: AssociationRequested) -> None: ...
     def _is_long(self, link: ServedLink) -> None: ...
@@ -37,6 +41,13 @@ class ServedLink(Link):
         self._message = -1  # which one: how many had begun
         self._arrived = 0  # bytes that had arrived then
         self._unheard = 0.0  # seconds that we had not listened then
+
+    def begin(self) -> None:
+        house, asked = self._house, self.core.asked
+        self._begin(house._router, self._defers, self._puts_off, Share(house._budget, self._call))
+        self.operations.peer = self.peer
+        if asked is not None:
+            self.operations.calling_ae, self.operations.called_ae = asked.calling_ae, asked.called_ae
 
     def connected(self) -> None:
         self.core.tick(self.loop.time())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dicomcore.errors import (
     LimitExceeded,
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 log = Log("net")
+
+AT_ONCE: Final = 8  # connections taken in before others get a turn
+ACCEPT: Final = Accept()
 
 
 class Server:
@@ -197,6 +200,7 @@ class Server:
     async def _accept(self, listener: socket.socket) -> None:
         full = self._limits.association_count + HANDSHAKES
         refused = False
+        taken = 0
         try:
             while True:
                 while len(self._links) >= full:
@@ -214,7 +218,9 @@ class Server:
                     continue
                 refused = False
                 self._welcome(sock, peer)
-                await asyncio.sleep(0)  # others have their turn
+                taken += 1
+                if not taken % AT_ONCE:
+                    await asyncio.sleep(0)  # others have their turn
         finally:
             listener.close()
 
@@ -258,15 +264,14 @@ class Server:
             core,
             self._limits,
             self._facilities,
-            self._router,
+            None,
             workers=self._workers,
             direct=self._security is None,
             associate=self._associate,
             later=self._later,
             watch=self._watch.open(peer),
-            budget=self._budget,
         )
-        link.peer = link.operations.peer = peer
+        link.peer = peer
         self._links.add(link)
         self._start(self._open(link))
 
@@ -310,12 +315,10 @@ class Server:
 
     def _decide(self, link: ServedLink, event: AssociationRequested) -> None:
         """An A-ASSOCIATE-RQ: answered as negotiation proposes, unless the caller is to be asked."""
-        operations = link.operations
-        operations.calling_ae, operations.called_ae = event.request.calling_ae, event.request.called_ae
         if (refusal := event.proposal.reject) is not None:
             self._answer(link, Reject(refusal.result, refusal.source, refusal.reason))
         elif self._authorize is None:
-            self._answer(link, Accept())
+            self._answer(link, ACCEPT)
         else:
             link._start(self._judge(link, event, self._authorize))
 
