@@ -196,6 +196,31 @@ def test_cut_at_every_byte(damaged: bool) -> None:
     same(bytes(stream), list(range(len(stream))))
 
 
+INNER = pdus(1, 1, encode_command(command("C-ECHO-RQ", MessageID=9, AffectedSOPClassUID=VERIFICATION)), 500)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(pdus(3, 1, encode_command(store(1)), 500) + pdus(3, 0, 2 * INNER, 500), id="in one data set"),
+        pytest.param(
+            pdus(3, 1, encode_command(store(1)), 500) + pdus(3, 0, INNER + b"..", len(INNER)), id="as a fragment"
+        ),
+        pytest.param(pdus(3, 1, encode_command(store(1)), 500) + INNER, id="where a data set is due"),
+        pytest.param(pdus(3, 1, INNER, 500), id="in a command"),
+        pytest.param(pdus(3, 1, encode_command(store(1)), 40)[:52] + INNER, id="amid a command"),
+        pytest.param(
+            pdus(3, 1, encode_command(store(1)), 500) + pdus(3, 0, b"." * 40, 20)[:32] + INNER, id="amid a data set"
+        ),
+    ],
+)
+def test_a_message_amid_another(stream: bytes) -> None:
+    """What looks like a whole message is none, or is one too many, wherever the bytes are cut."""
+    for cut in range(len(stream)):
+        same(stream, [cut])
+        same(stream, [cut, min(cut + 12, len(stream) - 1)])
+
+
 def test_several_in_one_block_are_taken_without_an_event() -> None:
     ear = Ear(whole=True)
     stream = b"".join(pdus(3, 1, encode_command(store(n)), 500) + pdus(3, 0, b"data", 500) for n in (1, 2))
