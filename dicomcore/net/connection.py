@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, Final
 
 from dicomcore.dimse.exchange import CancelReceived, Exchange
-from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, RemoteProtocolError
+from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError, PeerTimeout, RemoteProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Share
 from dicomcore.net.operation import Operation
@@ -332,6 +332,20 @@ class Connection:
         """Tell the core the time."""
         self.core.tick(monotonic())
         self._digest()
+
+    def too_late(self, *, dawdling: bool) -> PeerTimeout:
+        """Why the peer is waited for no longer. ``dawdling``: it does send the rest of a message, too slowly."""
+        if not self.outbox.empty:
+            what, bound = "took no more data", "network_timeout"
+        elif self.core.receiving or self.exchange.receiving:
+            what, bound = ("dawdled over", "message_timeout") if dawdling else ("was silent amid", "network_timeout")
+            what += " a message"
+        elif self.operations.asking:
+            what, bound = "did not answer", "dimse_timeout"
+        else:
+            what, bound = "was silent", "idle_timeout" if self.operations.idle else "network_timeout"
+        seconds = getattr(self.limits, bound)
+        return PeerTimeout(f"the peer {what} for longer than Limits.{bound} ({seconds:g} s)", answer=(0, 0))
 
     def close(self) -> None:
         """Close the socket; an open association is lost."""

@@ -24,7 +24,7 @@ from inspect import iscoroutinefunction
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, PeerTimeout
+from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Budget
 from dicomcore.net.deciding import has_room, reply, undecided
@@ -394,7 +394,7 @@ class Server:
             self._settle(connection)
             return
         if not connection.core.close_transport:
-            connection.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+            connection.abort(connection.too_late(dawdling=connection.dawdles(0.0)))
         self._settle(connection)
 
     def _later(self, delay: float, work: Callable[[], Any]) -> None:
@@ -469,7 +469,7 @@ class Server:
                 asked = monotonic() if midway else 0.0
                 ready = connection.wait(worker.linger, written=written, timeout=LINGER)
                 if midway and connection.dawdles(monotonic() - asked):
-                    connection.abort(PeerTimeout("the peer takes too long over a message", answer=(0, 0)))
+                    connection.abort(connection.too_late(dawdling=True))
                     break
                 if not ready:
                     break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from dicomcore.errors import AssociationAborted, PeerTimeout, RemoteProtocolError
+from dicomcore.errors import AssociationAborted, RemoteProtocolError
 from dicomcore.net.aio.connection import NEVER, Link
 from dicomcore.net.budget import Budget, Share
 from dicomcore.services.base import Router
@@ -116,7 +116,8 @@ class ServedLink(Link):
         if self.operations.starved:
             self.operations.give_up()
         else:
-            self.break_off(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+            latest = max(self.received_at, self.sent_at)
+            self.break_off(self.too_late(dawdling=self.loop.time() < latest + self.limits.network_timeout))
 
     def close(self) -> None:
         """Abort, as far as the peer takes it."""

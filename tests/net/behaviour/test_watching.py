@@ -377,6 +377,25 @@ def test_a_rejection_tells_why_on_one_line(
     assert "\n" not in line
 
 
+ECHO = command("C-ECHO-RQ", AffectedSOPClassUID=VERIFICATION)
+
+
+@pytest.mark.parametrize(
+    ("bound", "sent"), [("idle_timeout", 0), ("network_timeout", 40), ("message_timeout", 40), ("network_timeout", 3)]
+)
+def test_a_peer_that_takes_too_long_is_told_over_what(
+    driver: Driver, caplog: pytest.LogCaptureFixture, bound: str, sent: int
+) -> None:
+    server = driver.serve(VerificationSCP(), limits=Limits().but(**{bound: 0.05}))
+    with caplog.at_level(logging.INFO, "dicomcore.net"), RawPeer(server.port) as peer:
+        peer.exchange.request(1, ECHO)
+        peer.sock.sendall(b"".join(bytes(part) for part in peer.core.segments())[:sent])  # type: ignore[arg-type]
+        peer.receive()
+        eventually(lambda: server.metrics.associations_ended)
+    (told,) = (record.getMessage() for record in caplog.records if " aborted:" in record.getMessage())
+    assert f"longer than Limits.{bound} (0.05 s)" in told
+
+
 def test_a_request_that_does_not_come_is_told(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
     server = driver.serve(VerificationSCP(), limits=Limits(artim=0.05))
     with (
