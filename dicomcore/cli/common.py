@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dicomcore.data.dataset import Dataset
     from dicomcore.net.tls import TLS
+    from dicomcore.ul import Quirks
 
 __all__ = [
     "Command",
@@ -32,6 +33,7 @@ __all__ = [
     "on_terminal",
     "peer_options",
     "print_json",
+    "quirk_option",
     "tell_issues",
     "title_option",
     "tls_options",
@@ -117,9 +119,29 @@ def title_option(name: str, default: str, text: str) -> Callable[[Command], Comm
     return click.option(name, default=default, show_default=True, metavar="AE", callback=_title, help=text)
 
 
+def _quirks(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> Quirks:
+    from dicomcore.ul import Quirks
+
+    unknown = [name for name in names if name not in Quirks.names()]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(Quirks.names())}", ctx, parameter)
+    return Quirks.named(*names)
+
+
+quirk_option = click.option(
+    "--quirk",
+    "quirks",
+    multiple=True,
+    metavar="NAME",
+    callback=_quirks,
+    help="What the peer is forgiven, such as no-async, no-role-answer, odd-padding or old; may be repeated.",
+)
+
+
 def peer_options(command: Command) -> Command:
-    """HOST PORT --called --calling --timeout of a command that opens an association."""
+    """HOST PORT --called --calling --timeout --quirk of a command that opens an association."""
     for option in (
+        quirk_option,
         click.option("--timeout", type=click.FloatRange(0.001), metavar="SECONDS", help="Longest wait for the peer."),
         title_option("--calling", "DICOMCORE", "AE title to call with."),
         title_option("--called", "ANY-SCP", "AE title of the peer."),

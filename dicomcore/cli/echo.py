@@ -23,7 +23,7 @@ from dicomcore.cli.common import (
 if TYPE_CHECKING:
     from dicomcore.net import Association
     from dicomcore.net.tls import TLS
-    from dicomcore.ul import Negotiated
+    from dicomcore.ul import Negotiated, Quirks
     from dicomcore.ul.pdu import UserInformation
 
 __all__ = ["echo_command"]
@@ -44,6 +44,7 @@ def echo_command(
     called: str,
     calling: str,
     timeout: float | None,
+    quirks: Quirks,
     times: int,
     as_json: bool,
     quiet: bool,
@@ -70,7 +71,7 @@ def echo_command(
     with failing():
         started = perf_counter()
         ae = AE(calling, limits=association_limits(timeout))
-        with ae.associate(host, port, called_ae=called, contexts=[VERIFICATION], tls=tls) as association:
+        with ae.associate(host, port, called_ae=called, contexts=[VERIFICATION], quirks=quirks, tls=tls) as association:
             agreed = perf_counter()
             for _ in range(times):
                 began = perf_counter()

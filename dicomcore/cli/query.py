@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dicomcore.net import Association
     from dicomcore.net.tls import TLS
     from dicomcore.services.query import Progress
+    from dicomcore.ul import Quirks
 
 __all__ = ["find_command", "get_command", "move_command"]
 
@@ -122,6 +123,7 @@ class _Asking:
     called: str
     calling: str
     timeout: float | None
+    quirks: Quirks
     model: str
     level: str | None
     keys: tuple[str, ...]
@@ -150,7 +152,13 @@ class _Asking:
         with failing():
             ae = AE(self.calling, limits=association_limits(self.timeout))
             with ae.associate(
-                self.host, self.port, called_ae=self.called, contexts=contexts, services=services(), tls=self.tls
+                self.host,
+                self.port,
+                called_ae=self.called,
+                contexts=contexts,
+                services=services(),
+                quirks=self.quirks,
+                tls=self.tls,
             ) as association:
                 yield association
 

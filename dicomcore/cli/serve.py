@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dicomcore.cli.common import failing, print_json, title_option, tls_options, verbose_option
+from dicomcore.cli.common import failing, print_json, quirk_option, title_option, tls_options, verbose_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from dicomcore.cli.endpoint import Endpoint
     from dicomcore.net import Server
     from dicomcore.net.tls import TLS
+    from dicomcore.services.base import ServiceProvider
     from dicomcore.services.storage import Stored
+    from dicomcore.ul import Quirks
 
 __all__ = ["serve_command"]
 
@@ -55,6 +57,7 @@ __all__ = ["serve_command"]
     show_default=True,
     help="Success is answered for files that outlive a kill, or a loss of power.",
 )
+@quirk_option
 @tls_options(serving=True)
 @click.option(
     "--metrics-port",
@@ -75,6 +78,7 @@ def serve_command(
     workers: int,
     duplicates: Literal["replace", "keep", "refuse"],
     durability: Literal["process", "power"],
+    quirks: Quirks,
     metrics_port: int | None,
     metrics_host: str,
     as_json: bool,
@@ -99,7 +103,8 @@ def serve_command(
         told = partial(_told, as_json=as_json)
         storage = StorageSCP(out, duplicates=duplicates, durability=durability, on_stored=told)
         with _listening(host, port):
-            serving = AE(ae).serve(port, host=host, services=[VerificationSCP(), storage], workers=workers, tls=tls)
+            services: list[ServiceProvider] = [VerificationSCP(), storage]
+            serving = AE(ae).serve(port, host=host, services=services, workers=workers, quirks=quirks, tls=tls)
         with ExitStack() as stack:
             server = stack.enter_context(serving)
             if metrics_port is not None:

@@ -24,6 +24,7 @@ from dicomcore.cli.common import (
 if TYPE_CHECKING:
     from dicomcore.net import StoreReport, StoreResult
     from dicomcore.net.tls import TLS
+    from dicomcore.ul import Quirks
 
 __all__ = ["store_command"]
 
@@ -40,6 +41,7 @@ def store_command(
     called: str,
     calling: str,
     timeout: float | None,
+    quirks: Quirks,
     paths: tuple[Path, ...],
     as_json: bool,
     tls: TLS | None,
@@ -56,9 +58,15 @@ def store_command(
     with failing():
 
         def send(progress: Callable[[StoreResult], None] | None) -> StoreReport:
-            limits = association_limits(timeout)
             return store(
-                paths, (host, port), called_ae=called, calling_ae=calling, limits=limits, progress=progress, tls=tls
+                paths,
+                (host, port),
+                called_ae=called,
+                calling_ae=calling,
+                quirks=quirks,
+                tls=tls,
+                limits=association_limits(timeout),
+                progress=progress,
             )
 
         report = _watched(send, paths) if on_terminal() else send(None)

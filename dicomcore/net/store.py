@@ -16,6 +16,7 @@ from dicomcore.net.association import StoreResult
 from dicomcore.net.tls import TLSOption
 from dicomcore.net.transport import split_address
 from dicomcore.services.sending import Transcoder, transcoded
+from dicomcore.ul import NO_QUIRKS, Quirks
 
 __all__ = ["StoreReport", "store"]
 
@@ -54,6 +55,7 @@ def store(
     called_ae: str = "ANY-SCP",
     calling_ae: str = "DICOMCORE",
     window: int = 1,
+    quirks: Quirks = NO_QUIRKS,
     tls: TLSOption = None,
     limits: Limits = DEFAULT_LIMITS,
     transcoder: Transcoder | None = transcoded,
@@ -61,7 +63,7 @@ def store(
 ) -> StoreReport:
     """Send files, and all files in folders, to ``peer`` ("host:port" or (host, port)); ``progress`` hears each result.
 
-    A host that is an IPv6 address stands in brackets before its port. ``tls``: see `AE.associate`.
+    A host that is an IPv6 address stands in brackets before its port. ``quirks``, ``tls``: see `AE.associate`.
 
     Raises what `AE.associate` raises, and AssociationAborted when the association is lost on the way. A file that
     cannot be sent is in the report and stops nothing. More than 128 presentation contexts are shared out over
@@ -72,7 +74,9 @@ def store(
     report = StoreReport()
     began = monotonic()
     for headers in _batches(_read(paths, report, limits)):
-        with ae.associate(host, port, called_ae=called_ae, contexts=headers, window=window, tls=tls) as association:
+        with ae.associate(
+            host, port, called_ae=called_ae, contexts=headers, window=window, quirks=quirks, tls=tls
+        ) as association:
             for result in association.c_store_many(headers, window=window):
                 report.results.append(result)
                 if result.stored and isinstance(result.source, FileHeader):
