@@ -6,7 +6,17 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from dicomcore.errors import LimitExceeded, LocalProtocolError
-from dicomcore.services.base import Answer, Invoke, Provider, Receive, Request, Response, ServiceContext, User
+from dicomcore.services.base import (
+    Answer,
+    Invoke,
+    Provider,
+    Receive,
+    Request,
+    Response,
+    ServiceContext,
+    User,
+    out_of_resources,
+)
 
 __all__ = ["ANSWER", "BODY", "NOTHING", "ROOM", "Operation", "Write", "no_effect"]
 
@@ -15,10 +25,6 @@ NOTHING: Final = ""
 BODY: Final = "body"
 ROOM: Final = "room"
 ANSWER: Final = "answer"
-
-FIRST_NORMALIZED: Final = 0x0100  # of the command fields
-OUT_OF_RESOURCES: Final = 0xA700  # PS3.7 C.4.2: of the C-services
-RESOURCE_LIMITATION: Final = 0x0213  # PS3.7 C.5.15: of the N-services
 
 
 class Operation:
@@ -126,8 +132,7 @@ class Operation:
 
     def refuse(self, why: str) -> None:
         """Take nothing more of its body: there is no room for it."""
-        status = OUT_OF_RESOURCES if self.request.command.field < FIRST_NORMALIZED else RESOURCE_LIMITATION
-        self.error = LimitExceeded(why, answer=status)
+        self.error = LimitExceeded(why, answer=out_of_resources(self.request.command.field))
 
     def resume(self) -> Any:
         """Run the provider to its next effect."""

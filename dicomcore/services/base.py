@@ -70,6 +70,7 @@ __all__ = [
     "ServiceProvider",
     "User",
     "is_coroutine_function",
+    "out_of_resources",
     "status_of",
 ]
 
@@ -388,6 +389,11 @@ def _no_provider(service: ServiceProvider, found: object) -> Provider:
 
 def _refuse(status: int) -> Provider:
     yield Response(status)
+
+
+def out_of_resources(command_field: int) -> int:
+    """The status for a body that is more than is taken: of the C-services (PS3.7 C.4.2), or the N-services (C.5.15)."""
+    return 0xA700 if command_field < CommandField.N_EVENT_REPORT_RQ else 0x0213
 
 
 def status_of(error: BaseException) -> int:

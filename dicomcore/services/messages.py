@@ -16,7 +16,7 @@ from dicomcore.data.files import read_dataset
 from dicomcore.data.writer import encode_dataset
 from dicomcore.dimse.command import Command
 from dicomcore.encoding.sink import MemorySink
-from dicomcore.errors import NegotiationError, ServiceError
+from dicomcore.errors import LimitExceeded, NegotiationError, ServiceError
 from dicomcore.limits import DEFAULT_LIMITS, Limits
 from dicomcore.ul.explain import explain_missing
 from dicomcore.ul.negotiation import AgreedContext, Negotiated, contexts_for
@@ -24,7 +24,7 @@ from dicomcore.vocab.status import StatusCategory, category, describe
 from dicomcore.vocab.tag import format_tag
 from dicomcore.vocab.uids import uid_for_keyword
 
-from .base import MORE, Answer, Effect, Invoke, More, Receive, Request, Response, ServiceContext
+from .base import MORE, Answer, Effect, Invoke, More, Receive, Request, Response, ServiceContext, out_of_resources
 
 __all__ = [
     "Ask",
@@ -134,6 +134,8 @@ def received_dataset(request: Request, context: ServiceContext) -> Generator[Eff
     with MemorySink(context.limits.memory_object) as sink:
         received = yield Receive(sink)
         if received.error is not None:
+            if isinstance(received.error, LimitExceeded) and received.error.answer is None:
+                received.error.answer = out_of_resources(request.command.field)
             raise received.error
     return read_dataset(sink.value, request.context.transfer_syntax, limits=context.limits)
 

@@ -405,7 +405,7 @@ def test_a_query_over_the_limit_fails(serving: Serving, user: AE) -> None:
     port = serving(finder(find), limits=Limits(memory_object=100)).port
     with user.associate("127.0.0.1", port, contexts=PATIENT_FIND) as association:
         assert [status for status, _ in association.c_find({"PatientID": "x" * 60}, "patient-root")] == [0]
-        assert [status for status, _ in association.c_find({"ImageComments": "x" * 99}, "patient-root")] == [0x0110]
+        assert [status for status, _ in association.c_find({"ImageComments": "x" * 99}, "patient-root")] == [0xA700]
 
 
 # sub-operations

@@ -15,6 +15,7 @@ from dicomcore.data.dataset import Dataset
 from dicomcore.data.files import dcmread
 from dicomcore.dimse.command import CommandField
 from dicomcore.errors import NegotiationError, ServiceError
+from dicomcore.limits import Limits
 from dicomcore.services.base import Request, Response, ServiceContext
 from dicomcore.services.messages import Prepared, received_dataset
 from dicomcore.services.storage import StorageSCP
@@ -94,6 +95,21 @@ def test_failures_are_returned_or_raised(driver: Driver) -> None:
         with pytest.raises(ServiceError, match="no such level") as caught:
             list(association.c_find({}, FIND, check=True))
         assert (caught.value.path, caught.value.answer) == ("(0008,0052)", 0xA900)
+
+
+@pytest.mark.parametrize(("field", "status"), [(CommandField.C_FIND_RQ, 0xA700), (CommandField.N_CREATE_RQ, 0x0213)])
+def test_a_query_too_long_to_hold_is_a_lack_of_resources(driver: Driver, field: CommandField, status: int) -> None:
+    def provider(request: Request, context: ServiceContext) -> Steps:
+        yield from received_dataset(request, context)
+        yield Response(0)
+
+    server = driver.serve(Scripted(provider, FIND, field), limits=Limits(memory_object=1000))
+    long = {"PatientID": "1", "TextValue": "x" * 2000}
+    with driver.associate(server.port, contexts=[FIND]) as association:
+        if field is CommandField.C_FIND_RQ:
+            assert list(association.c_find(long, FIND)) == [(status, None)]
+        else:
+            assert association.n_create(FIND, "1.2.3", long).status == status
 
 
 def test_get(driver: Driver, example: Callable[[str], Any], study: dict[str, Path], tmp_path: Path) -> None:
