@@ -37,6 +37,7 @@ __all__ = ["CancelReceived", "CommandObserver", "Exchange", "Fragment", "Request
 
 _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
+_CANCEL: Final = CommandField.C_CANCEL_RQ
 _new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 _SIZED: Final = (bytes, memoryview, Sized)  # the first two need no look at their methods
 _CANCEL: Final = CommandField.C_CANCEL_RQ
@@ -209,8 +210,9 @@ class Exchange:
         LocalProtocolError when the window is full, or the message is no request, cannot be encoded or may (not) have a
         body.
         """
-        response_field = command.field | _RESPONSE_BIT
-        if response_field == command.field or command.field == CommandField.C_CANCEL_RQ:
+        field = command.field
+        response_field = field | _RESPONSE_BIT
+        if response_field == field or field == _CANCEL:
             raise LocalProtocolError(f"{command.name} is no request", clause="PS3.7 7.1")
         if len(self._invoked) >= (self._windows or self._agree())[0]:
             raise LocalProtocolError(
@@ -218,7 +220,9 @@ class Exchange:
                 clause="PS3.7 D.3.3.3",
                 hint="wait for a response, or negotiate a larger asynchronous operations window",
             )
-        message_id = self._free_id()
+        message_id = self._last_id % _LAST_ID + 1
+        while message_id in self._invoked:
+            message_id = message_id % _LAST_ID + 1
         data_set = NO_DATA_SET if body is None else DATA_SET_PRESENT
         self._send(context_id, command, {"MessageID": message_id, "CommandDataSetType": data_set}, body)
         self._last_id = message_id
@@ -367,16 +371,16 @@ class Exchange:
         return request
 
     def _send(self, context_id: int, message: Command, changes: dict[str, Any] | None, body: Any) -> None:
-        association = self._association
         encoded = encode_command(message, changes)  # all that can be wrong is found before the first byte leaves
-        if isinstance(body, list | tuple):
-            if len(body) > 1:
-                self._send_pieces(context_id, encoded, body)
-                return
-            body = body[0] if body else b""
-        if body is not None and not isinstance(body, _SIZED):
-            raise _not_sized(body)
-        association.message(context_id, encoded, body)
+        if body is not None and type(body) is not bytes:
+            if isinstance(body, (list, tuple)):
+                if len(body) > 1:
+                    self._send_pieces(context_id, encoded, body)
+                    return
+                body = body[0] if body else b""
+            if not isinstance(body, _SIZED):
+                raise _not_sized(body)
+        self._association.message(context_id, encoded, body)
 
     def _send_pieces(self, context_id: int, encoded: bytes, body: Sequence[Any]) -> None:
         for payload in body:
@@ -387,12 +391,6 @@ class Exchange:
         for payload in body[:-1]:
             send(context_id, False, payload, False)
         send(context_id, False, body[-1])
-
-    def _free_id(self) -> int:
-        message_id = self._last_id % _LAST_ID + 1
-        while message_id in self._invoked:
-            message_id = message_id % _LAST_ID + 1
-        return message_id
 
 
 def _is_final(message: Command) -> bool:

@@ -293,21 +293,12 @@ class Association(Calls):
 
     # operations
 
-    def _finish(self, error: BaseException | None) -> None:
+    def _break_off(self) -> None:
         """What ends an operation early ends the association if the exchange is left half done."""
         connection = self._connection
-        try:
-            if (
-                error is not None
-                and connection.over is None
-                and (connection.exchange.invoked or not connection.outbox.empty)
-            ):
-                connection.abort(AssociationAborted("an operation was broken off", answer=(0, 0)))
-                self._part()
-        finally:
-            self._inside = False
-            self._lock.release()
-        connection.watcher.deliver()
+        if connection.over is None and (connection.exchange.invoked or not connection.outbox.empty):
+            connection.abort(AssociationAborted("an operation was broken off", answer=(0, 0)))
+            self._part()
 
     def _take_in(self) -> None:
         """Read what has arrived, without waiting; raise when that was the end."""
@@ -354,7 +345,7 @@ class Association(Calls):
                         self._take_in()
                     look = False  # from now on every wait for a response looks
                     while ready is not None and (invoke := ready[1]) is not None and len(under_way) < window:
-                        under_way[self._send(invoke)] = ready[0], invoke.body
+                        under_way[connection.exchange.request(*invoke)] = ready[0], invoke.body
                         ready = None  # it is under way
                         connection.flush()
                         ready = self._prepare(waiting)
@@ -415,13 +406,14 @@ class Association(Calls):
                 user.close()
 
     def _send(self, invoke: Invoke) -> int:
-        return self._connection.exchange.request(invoke.context_id, invoke.command, invoke.body)
+        return self._connection.exchange.request(*invoke)
 
     def _answer(self, message_ids: Collection[int], final: float | None = None) -> tuple[int, Answer]:
         """Wait for a response to one of these: as long as our bytes move, or those of what a C-GET brings, then for
         `Limits.dimse_timeout`; or only until ``final``."""
-        answers = self._answers
+        answers, connection = self._answers, self._connection
         deadline = final or monotonic() + self._limits.dimse_timeout
+        moved: bool | None = None  # in the last step
         while True:
             for message_id in answers:
                 if message_id in message_ids:
@@ -430,18 +422,18 @@ class Association(Calls):
                     if not received:
                         del answers[message_id]
                     return message_id, answer
-            if self._connection.over is not None:  # released by the peer; our response to that may have to leave
-                self._connection.flush()
+            if connection.over is not None:  # released by the peer; our response to that may have to leave
+                connection.flush()
                 raise self._why_over()
-            moved = self._step(deadline)
-            if final is None:
+            if final is None and moved is not None:
                 now = monotonic()
                 deadline = max(deadline, (now if moved else self._fetching.heard(now)) + self._limits.dimse_timeout)
+            moved = self._step(deadline)
 
     def _step(self, deadline: float) -> bool:
         """Write and read what can be, waiting once. True when our own bytes still leave. Raises when it is over."""
         connection = self._connection
-        written = connection.flush()
+        written = connection.outbox.empty or connection.flush()
         if connection.over is None:
             # A peer that floods us gets no more time for that.
             taken = not connection.short and connection.pull(through=True)

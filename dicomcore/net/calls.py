@@ -160,12 +160,23 @@ class Turn:
         self._conversation = conversation
 
     def __enter__(self) -> None:
-        self._association._begin(self._conversation)
+        association = self._association
+        association._lock.acquire()
+        if association._inside or association._conversation is not self._conversation:
+            association._queue_up(self._conversation)
+        association._inside = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._association._finish(error)
+        association = self._association
+        try:
+            if error is not None:
+                association._break_off()
+        finally:
+            association._inside = False
+            association._lock.release()
+        association._connection.watcher.deliver()
 
 
 class GenericCalls(Generic[Once, Finding, Moving]):
@@ -307,13 +318,13 @@ class Calls(GenericCalls[Outcome, Responses[Found], Responses[Progress]]):
     if TYPE_CHECKING:
 
         def perform(self, user: User) -> Any: ...
-        def _finish(self, error: BaseException | None) -> None: ...
+        def _break_off(self) -> None: ...
         def _take_in(self) -> None: ...
         def _send(self, invoke: Invoke) -> int: ...
         def _answer(self, message_ids: Any, final: float | None = None) -> tuple[int, Answer]: ...
 
-    def _begin(self, conversation: Conversation[Any] | None = None) -> None:
-        self._lock.acquire()
+    def _queue_up(self, conversation: Conversation[Any] | None) -> None:
+        """With the lock, wait until another's conversation is over; it is released where that cannot be."""
         if self._inside:
             self._lock.release()
             raise LocalProtocolError("an operation of this thread is under way on this association")
@@ -329,7 +340,6 @@ class Calls(GenericCalls[Outcome, Responses[Found], Responses[Progress]]):
             except BaseException:
                 self._lock.release()
                 raise
-        self._inside = True
 
     def _conversation_over(self, conversation: Conversation[Any]) -> None:
         with self._settled:

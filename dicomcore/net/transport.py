@@ -221,7 +221,7 @@ class Outbox:
                 views = self._views = self._next(batch)
                 batch = BATCH
             try:
-                sent = self._put(sock, views)
+                sent = sock.send(views[0]) if len(views) == 1 else self._put(sock, views)
             except (BlockingIOError, InterruptedError):
                 return False
             if len(views) == 1 and sent == len(views[0]):
@@ -230,8 +230,8 @@ class Outbox:
                 self._drop(sent)
 
     def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
-        """Send from the front of these; how much."""
-        if not self._gather or len(views) == 1:
+        """Send from the front of several; how much."""
+        if not self._gather:
             return int(sock.send(views[0]))
         return int(sock.sendmsg(views if len(views) <= MANY else views[:MANY]))
 
@@ -343,8 +343,6 @@ class RecordOutbox(Outbox):
 
     def _put(self, sock: Any, views: list[bytes | memoryview]) -> int:
         first = views[0]
-        if len(views) == 1:
-            return int(sock.send(first))
         if whole := len(first) // RECORD * RECORD:
             return int(sock.send(memoryview(first)[:whole]))
         if self._record is None:
