@@ -136,14 +136,17 @@ class Outbound:
             if body is not None:
                 self.send(context_id, False, body, True)
             return
-        parts = [_HEADER.pack(4, length + 6, length + 2, context_id, _LAST | _COMMAND), command]
-        run = None
+        first = _HEADER.pack(4, length + 6, length + 2, context_id, _LAST | _COMMAND)
+        run: _Run | None = None
         if type(body) is bytes and len(body) <= _WHOLE and len(body) <= size:
             length = len(body)
-            parts += (_HEADER.pack(4, length + 6, length + 2, context_id, _LAST), body)
-        elif body is not None:
-            run = _Run(context_id, False, body, True)
-        self.put(b"".join(parts))
+            whole = b"".join((first, command, _HEADER.pack(4, length + 6, length + 2, context_id, _LAST), body))
+        else:
+            if body is not None:
+                run = _Run(context_id, False, body, True)
+            whole = first + command
+        self.queue.append(whole)
+        self.length += len(whole)
         if run is not None:
             self.queue.append(run)
             self.length += run.stop
@@ -174,6 +177,12 @@ class Outbound:
         """
         queue = self.queue
         segments: list[Segment] = []
+        if len(queue) == 1 and isinstance(entry := queue[0], bytes):  # a small message: mostly there is nothing else
+            queue.clear()
+            segments.append(entry)
+            self.length -= len(entry)
+            self.sent_length += len(entry)
+            return segments
         append = segments.append
         size = self.fragment_length
         total = 0
