@@ -37,7 +37,6 @@ __all__ = ["CancelReceived", "CommandObserver", "Exchange", "Fragment", "Request
 
 _LAST_ID: Final = 0xFFFF
 _RESPONSE_BIT: Final = 0x8000
-_CANCEL: Final = CommandField.C_CANCEL_RQ
 _new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 _SIZED: Final = (bytes, memoryview, Sized)  # the first two need no look at their methods
 _CANCEL: Final = CommandField.C_CANCEL_RQ
