@@ -192,3 +192,28 @@ def test_a_sink_that_fails_in_the_middle_is_told_and_the_association_stands(driv
     with driver.associate(server.port, contexts=ram_path / "small") as association:
         assert association.c_store(ram_path / "large") == 0xA700
         assert association.c_store(ram_path / "small") == 0
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_whatever_a_source_is_the_same_is_stored(
+    driver: Driver, ram_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """Paths that are opened in one step or by the ordinary reader, headers, data sets: what arrives is the same."""
+    from dicomcore.data import outgoing
+    from dicomcore.data.files import dcmread
+    from dicomcore.data.part10 import read_header
+
+    (ram_path / "in").mkdir()
+    paths = write_many(ram_path / "in", 6, 1000) + write_many(ram_path / "in", 3, 200_000)
+    names = [str(path) for path in paths]
+    kernel = outgoing.open_plain
+    ways: list[tuple[Any, list[Any]]] = [(kernel, paths), (kernel, names), (lambda *arguments: None, names)]
+    ways += [(kernel, [read_header(path) for path in paths]), (kernel, [dcmread(path) for path in paths])]
+    for number, (opening, sources) in enumerate(ways):
+        monkeypatch.setattr(outgoing, "open_plain", opening)
+        server = driver.serve(StorageSCP(ram_path / str(number)), window=4)
+        with driver.associate(server.port, contexts=paths, window=4) as association:
+            results = list(association.c_store_many(sources, window=window))
+        assert [result.status for result in results] == [0] * len(paths)
+        assert {id(result.source) for result in results} == set(map(id, sources))
+        assert data_sets(ram_path / str(number)) == data_sets(ram_path / "in")
