@@ -199,6 +199,7 @@ def test_whatever_a_source_is_the_same_is_stored(
     driver: Driver, ram_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
     """Paths that are opened in one step or by the ordinary reader, headers, data sets: what arrives is the same."""
+    from dicomcore._core.opening import open_plain
     from dicomcore.data import outgoing
     from dicomcore.data.files import dcmread
     from dicomcore.data.part10 import read_header
@@ -206,9 +207,8 @@ def test_whatever_a_source_is_the_same_is_stored(
     (ram_path / "in").mkdir()
     paths = write_many(ram_path / "in", 6, 1000) + write_many(ram_path / "in", 3, 200_000)
     names = [str(path) for path in paths]
-    kernel = outgoing.open_plain
-    ways: list[tuple[Any, list[Any]]] = [(kernel, paths), (kernel, names), (lambda *arguments: None, names)]
-    ways += [(kernel, [read_header(path) for path in paths]), (kernel, [dcmread(path) for path in paths])]
+    ways: list[tuple[Any, list[Any]]] = [(open_plain, paths), (open_plain, names), (lambda *arguments: None, names)]
+    ways += [(open_plain, [read_header(path) for path in paths]), (open_plain, [dcmread(path) for path in paths])]
     for number, (opening, sources) in enumerate(ways):
         monkeypatch.setattr(outgoing, "open_plain", opening)
         server = driver.serve(StorageSCP(ram_path / str(number)), window=4)
