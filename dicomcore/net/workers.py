@@ -38,7 +38,8 @@ class Worker(Generic[Item]):
                 return False
             pool.lingering.add(self)
         ready = self._waiter.wait(fd, read=read, write=write, timeout=timeout)
-        pool.lingering.discard(self)  # in one step; a bell that rings after that is silenced with the next wait
+        with pool.lock:  # others go through the set with it held
+            pool.lingering.discard(self)
         return ready
 
 
