@@ -70,8 +70,8 @@ class CommandObserver(Protocol):
     def responded(self, context_id: int, message_id: int, field: int, status: int, final: bool, /) -> None:
         """We sent its response, whose command field this is."""
 
-    def cancelled(self, context_id: int, message_id: int, by_peer: bool, /) -> None:
-        """A C-CANCEL came or went."""
+    def cancelled(self, context_id: int, message_id: int, field: int, by_peer: bool, /) -> None:
+        """A C-CANCEL came or went. ``field``: that of the request that it is about; 0 when none is open."""
 
 
 class RequestReceived(NamedTuple):
@@ -264,7 +264,7 @@ class Exchange:
             raise LocalProtocolError(f"message {message_id} is no open C-FIND, C-GET or C-MOVE", clause="PS3.7 9.3.2.3")
         self._send(context_id, command("C-CANCEL-RQ", MessageIDBeingRespondedTo=message_id), None, None)
         if self.observer is not None:
-            self.observer.cancelled(context_id, message_id, False)
+            self.observer.cancelled(context_id, message_id, response_field & ~_RESPONSE_BIT, False)
 
     def receive(self, arrived: Body) -> list[Event]:
         """What a piece of P-DATA means. RemoteProtocolError when it means nothing."""
@@ -355,7 +355,7 @@ class Exchange:
             asked_on, response_field = self._performing.get(message_id, (None, 0))
             known = asked_on == context_id and response_field in _MANY_ANSWERS
             if self.observer is not None:
-                self.observer.cancelled(context_id, message_id, True)
+                self.observer.cancelled(context_id, message_id, response_field & ~_RESPONSE_BIT if known else 0, True)
             return CancelReceived(context_id, message_id) if known else None
         message_id = elements["MessageID"]
         if message_id in self._performing:

@@ -154,9 +154,15 @@ class Association(Calls):
         peer = f"{request.called_ae} at {join_address(host, port)}"
         hooks = None if on_event is None else Hooks(on_event)
         plain = connect(host, port, min(limits.connect_timeout, limits.association_timeout))
-        sock: Wire = plain if security is None else secure(plain, security, peer, deadline, facilities)
+        sock: Wire = plain
         watch = Watch(peer, hooks)
         try:
+            if security is not None:
+                try:
+                    sock = secure(plain, security, peer, deadline, facilities)
+                except DicomError as error:
+                    watch.unsecured(error)
+                    raise
             core = Core(requestor=True, limits=limits, quirks=quirks)
             connection = UserConnection(sock, core, limits, facilities, Router(services), watch=watch)
             waiter = Waiter(facilities)

@@ -17,10 +17,12 @@ __all__ = [
     "AssociationAccepted",
     "AssociationEnded",
     "AssociationRejected",
+    "CancelRequested",
     "ConnectionClosed",
     "ConnectionOpened",
     "ConnectionRefused",
     "Event",
+    "HandshakeFailed",
     "OperationEnded",
     "OperationStarted",
 ]
@@ -49,6 +51,14 @@ class ConnectionRefused(ConnectionOpened):
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed(ConnectionOpened):
     """The last event of a connection, whether it became an association or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFailed(Event):
+    """There is no TLS on this connection; ``why`` in words. A server is not told of peers that leave without a word."""
+
+    peer: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,18 @@ class OperationStarted(Event):
     message_id: int
     command: str
     abstract_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested(Event):
+    """A C-CANCEL (PS3.7 9.3.2.3) came (``role`` "provider") or was sent ("user"); the operation ends by itself.
+
+    ``command``: what is cancelled, such as C-FIND; empty when that had ended before the C-CANCEL came.
+    """
+
+    role: str
+    message_id: int
+    command: str
 
 
 @dataclass(frozen=True, slots=True)

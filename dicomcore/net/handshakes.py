@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from dicomcore.limits import Limits
 from dicomcore.net.poller import Facilities
 from dicomcore.net.provider import ServedConnection
 from dicomcore.net.tls import why_no_tls
@@ -17,17 +18,25 @@ from dicomcore.net.tls_socket import DEPARTURES
 from dicomcore.net.watch import Log, Watch
 from dicomcore.net.workers import Worker, WorkerPool
 
-__all__ = ["Handshakes", "tell_failure"]
+__all__ = ["Handshakes", "tell_failure", "took_too_long"]
 
 log = Log("net")
 
 THREADS = 4  # at the most; OpenSSL computes without the interpreter's lock
 
 
-def tell_failure(error: OSError, watch: Watch) -> None:
-    """Log why a handshake failed. A health check, which connects and closes, is nothing to talk about."""
-    level = logging.DEBUG if isinstance(error, DEPARTURES) else logging.INFO
-    log.log(level, "%s", why_no_tls(error, watch.peer), extra=watch.extra)
+def tell_failure(error: OSError, watch: Watch, *, heard: bool) -> None:
+    """Tell why a handshake failed. A health check, which connects and closes unheard, is nothing to talk about."""
+    reason = why_no_tls(error, watch.peer)
+    level = logging.DEBUG if isinstance(error, DEPARTURES) or not heard else logging.INFO
+    log.log(level, "%s", reason, extra=watch.extra)
+    if heard:
+        watch.unsecured(reason)
+
+
+def took_too_long(limits: Limits) -> TimeoutError:
+    """What ends a handshake that the peer does not finish, PS3.8 9.1.5."""
+    return TimeoutError(f"it did not finish the handshake within Limits.artim ({limits.artim:g} s)")
 
 
 class Handshakes:
@@ -48,7 +57,7 @@ class Handshakes:
         except BlockingIOError:
             pass  # the peer's turn
         except OSError as error:  # the next read finds it, too
-            tell_failure(error, connection.watcher)
+            tell_failure(error, connection.watcher, heard=connection.sock.heard)
         except BaseException:
             log.exception("the handshake with %s failed", connection.watcher.peer, extra=connection.watcher.extra)
         self._done(connection)

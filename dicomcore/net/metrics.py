@@ -105,6 +105,8 @@ class Metrics:
     connections_open: int = 0
     connections_refused: int = 0
     """Closed at once, since they came too fast or were too many."""
+    handshakes_failed: int = 0
+    """Those of TLS that came to nothing; connections that were closed before the peer said a word do not count."""
     associations_accepted: int = 0
     associations_open: int = 0
     associations_rejected: Mapping[str, int] = field(default_factory=_nothing)
@@ -180,10 +182,11 @@ class Tally:
         "rejected",
         "sent_bytes",
         "sent_objects",
+        "unsecured",
     )
 
     def __init__(self) -> None:
-        self.opened = self.refused = self.accepted = self.failed = 0
+        self.opened = self.refused = self.unsecured = self.accepted = self.failed = 0
         self.received_bytes = self.sent_bytes = self.received_objects = self.sent_objects = 0
         self.rejected: dict[str, int] = {}
         self.ended: dict[str, int] = {}
@@ -193,6 +196,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         self.opened += other.opened
         self.refused += other.refused
+        self.unsecured += other.unsecured
         self.accepted += other.accepted
         self.failed += other.failed
         self.received_objects += other.received_objects
@@ -219,6 +223,7 @@ class Tally:
             sent_objects=self.sent_objects,
             connections_opened=self.opened,
             connections_refused=self.refused,
+            handshakes_failed=self.unsecured,
             associations_accepted=self.accepted,
             associations_rejected=MappingProxyType(self.rejected.copy()),
             associations_ended=MappingProxyType(self.ended.copy()),
@@ -262,6 +267,7 @@ def _families(metrics: Metrics) -> Iterator[tuple[str, str, str, Iterable[_Sampl
         ("connections_total", "counter", "Connections opened.", metrics.connections_opened),
         ("connections_open", "gauge", "Connections open now.", metrics.connections_open),
         ("connections_refused_total", "counter", "Connections closed at once.", metrics.connections_refused),
+        ("handshakes_failed_total", "counter", "TLS handshakes that came to nothing.", metrics.handshakes_failed),
         ("associations_accepted_total", "counter", "Associations accepted.", metrics.associations_accepted),
         ("associations_open", "gauge", "Associations that stand now.", metrics.associations_open),
         ("associations_failed_total", "counter", "Associations lost before they stood.", metrics.associations_failed),

@@ -31,7 +31,7 @@ from dicomcore.net.deciding import has_room, reply, undecided
 from dicomcore.net.door import Door
 from dicomcore.net.effects import BlockingChannel, Effects
 from dicomcore.net.events import Event as WatchEvent
-from dicomcore.net.handshakes import Handshakes
+from dicomcore.net.handshakes import Handshakes, tell_failure, took_too_long
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities, open_poller
 from dicomcore.net.provider import ServedConnection
@@ -387,6 +387,8 @@ class Server:
         if connection.over is not None or connection.core.close_transport:
             self._drop(connection)  # it does not even take our last word
             return
+        if connection.securing:
+            tell_failure(took_too_long(self._limits), connection.watcher, heard=connection.sock.heard)
         connection.waited(monotonic())
         connection.tick()
         if connection.operations.starved:

@@ -55,6 +55,7 @@ class TLSSocket:
             raise
         self._sock = sock
         self.open = False  # the handshake is done
+        self.heard = False  # the peer has said something, perhaps no TLS
         self.short = True  # the last read took all that had arrived
         self.failure: OSError | None = None  # what ended TLS
         self._ended = False
@@ -117,6 +118,7 @@ class TLSSocket:
                 except ssl.SSLWantReadError:
                     if not self._push() or not self._fill(memoryview(bytearray(RECORD))):
                         raise BlockingIOError from None
+                    self.heard = self.heard or self._incoming.pending > 0
             self._push()
         except BlockingIOError:
             raise

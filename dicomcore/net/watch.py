@@ -28,10 +28,12 @@ from dicomcore.net.events import (
     AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
+    CancelRequested,
     ConnectionClosed,
     ConnectionOpened,
     ConnectionRefused,
     Event,
+    HandshakeFailed,
     OperationEnded,
     OperationStarted,
 )
@@ -195,6 +197,15 @@ class Watch:
         if self._hooks is not None:
             calling, called = negotiated.calling_ae, negotiated.called_ae
             self._hooks.put(AssociationAccepted(self.association, self.peer, calling, called, negotiated))
+
+    def unsecured(self, reason: DicomError) -> None:
+        """The connection: TLS is not agreed. Only the first reason counts."""
+        if self.tally.unsecured or self._finished:
+            return
+        self.tally.unsecured = 1
+        if self._hooks is not None:
+            why = reason.message.removeprefix(f"{self.peer}: ")
+            self._hooks.put(HandshakeFailed(self.association, self.peer, why))
 
     def over(self, how: str, cause: Any) -> None:
         """The core: the association has ended, or will not be."""
@@ -391,7 +402,11 @@ class Watch:
         if self._tells:
             self._tell("<-", context_id, message_id, field, status)
 
-    def cancelled(self, context_id: int, message_id: int, by_peer: bool) -> None:
+    def cancelled(self, context_id: int, message_id: int, field: int, by_peer: bool) -> None:
+        if self._hooks is not None:
+            name = service_name(field) if field else ""
+            role = "provider" if by_peer else "user"
+            self._hooks.put(CancelRequested(self.association, role, message_id, name))
         if self._tells:
             arrow = "<-" if by_peer else "->"
             _dimse.debug("%s C-CANCEL-RQ of message %s on context %s", arrow, message_id, context_id, extra=self.extra)

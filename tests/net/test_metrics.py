@@ -39,6 +39,7 @@ def row(role: str, command: str, *seconds: float) -> OperationMetrics:
 FULL = Metrics(
     received_bytes=12,
     connections_open=3,
+    handshakes_failed=5,
     associations_rejected=MappingProxyType({'a "quoted" reason\\with a\nline': 4}),
     associations_ended=MappingProxyType({"released": 2, "lost": 1}),
     operations=(row("provider", "C-STORE", 0.001, 0.25, 1000.0), row("user", "C-ECHO", 1e-9)),
@@ -131,6 +132,7 @@ def test_text_as_our_own_parser_reads_it() -> None:
     samples = read(prometheus_text(FULL))
     assert samples["dicomcore_received_bytes_total", ()] == 12
     assert samples["dicomcore_memory_peak_bytes", ()] == 1 << 40
+    assert samples["dicomcore_handshakes_failed_total", ()] == 5
     reason = (("reason", 'a "quoted" reason\\with a\nline'),)
     assert samples["dicomcore_associations_rejected_total", reason] == 4
     store = (("role", "provider"), ("command", "C-STORE"))

@@ -13,8 +13,15 @@ import pytest
 
 from dicomcore.dimse.command import command, response
 from dicomcore.dimse.exchange import Exchange
-from dicomcore.errors import AssociationAborted, LocalProtocolError
-from dicomcore.net.events import AssociationEnded, ConnectionRefused, Event, OperationEnded
+from dicomcore.errors import AssociationAborted, LocalProtocolError, NegotiationError
+from dicomcore.net.events import (
+    AssociationEnded,
+    CancelRequested,
+    ConnectionRefused,
+    Event,
+    HandshakeFailed,
+    OperationEnded,
+)
 from dicomcore.net.hooks import ROOM, Hooks
 from dicomcore.net.watch import Log, ServerWatch, Watch
 from dicomcore.services.base import Request
@@ -118,6 +125,51 @@ def test_operations_under_way_and_ids_used_again() -> None:
     assert pair.its.running == 0
     statuses = pair.its.metrics().operation("C-ECHO").statuses
     assert dict(statuses) == {"Success": 1, "Failure": 1}
+
+
+def test_cancels_are_told_late_ones_too() -> None:
+    heard: list[list[Event]] = [[], []]
+    pair = Pair(Clock(), hooks=Hooks(heard[0].append))
+    pair.its._hooks = Hooks(heard[1].append)
+    for _ in range(2):
+        pair.asking.request(3, command("C-FIND-RQ", AffectedSOPClassUID=FIND, Priority=0), b"query")
+    other = pair.carry()[2]
+    pair.performing.respond(3, response(other.command, 0x0000))  # crosses the cancel of it
+    for message_id in (1, 2):
+        pair.asking.cancel(3, message_id)
+    pair.carry()
+    pair.mine.deliver()
+    pair.its.deliver()
+    told = [[event for event in events if isinstance(event, CancelRequested)] for events in heard]
+    assert told == [
+        [CancelRequested(pair.mine.association, "user", number, "C-FIND") for number in (1, 2)],
+        [
+            CancelRequested(pair.its.association, "provider", 1, "C-FIND"),
+            CancelRequested(pair.its.association, "provider", 2, ""),
+        ],
+    ]
+
+
+def test_a_handshake_fails_once() -> None:
+    heard: list[Event] = []
+    server = ServerWatch(heard.append)
+    watch = server.open(("127.0.0.1", 1))
+    for why in ("127.0.0.1:1: no TLS connection: it shares no TLS version", "another"):
+        watch.unsecured(NegotiationError(why))
+    watch.closed()
+    watch.unsecured(NegotiationError("too late"))
+    server.open(("127.0.0.1", 2)).closed()
+    server.finish()
+    why = "no TLS connection: it shares no TLS version"
+    assert heard[1] == HandshakeFailed(watch.association, "127.0.0.1:1", why)
+    assert [type(event).__name__ for event in heard] == [
+        "ConnectionOpened",
+        "HandshakeFailed",
+        "ConnectionClosed",
+        "ConnectionOpened",
+        "ConnectionClosed",
+    ]
+    assert (server.metrics().handshakes_failed, server.metrics().connections_opened) == (1, 2)
 
 
 def test_what_waits_at_the_end_ends_with_it() -> None:

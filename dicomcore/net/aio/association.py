@@ -24,7 +24,7 @@ from dicomcore.errors import (
 )
 from dicomcore.limits import Limits
 from dicomcore.net.aio.link import Asked, UserLink, step
-from dicomcore.net.aio.securing import Securing, secured
+from dicomcore.net.aio.securing import secured
 from dicomcore.net.aio.storing import StoreMany
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.association import Storable
@@ -113,34 +113,7 @@ class Association(GenericCalls[Awaitable[Outcome], "Responses[Found]", "Response
         except BaseException:
             sock.close()
             raise
-        securing: Securing | None = None
-        options: dict[str, Any] = {}
-        if security is not None:
-            securing, options = secured(security, sock, limits.association_timeout)
-            options["server_hostname"] = security.server_name or ""
-        try:
-            async with asyncio.timeout_at(deadline):
-                try:
-                    await loop.create_connection(lambda: link, sock=sock, **options)
-                except BaseException as error:
-                    if securing is not None:
-                        securing.close()
-                    await link.lose()
-                    if not isinstance(error, OSError) or isinstance(error, TimeoutError):
-                        raise
-                    if security is not None:
-                        raise why_no_tls(error, peer) from error
-                    raise AssociationAborted(f"{peer}: {error}") from error
-                await link.until(lambda: link.negotiated is not None or link.refusal is not None)
-        except TimeoutError:
-            late = PeerTimeout(f"{peer} did not answer within {limits.association_timeout:g} s", answer=(0, 0))
-            await _leave(link, late)
-            raise late from None
-        except BaseException as error:
-            await _leave(link, AssociationAborted(f"not associated: {error}", answer=(0, 0)))
-            raise
-        if link.negotiated is None:
-            await link.gone()  # then it is known why
+        await _agree(link, deadline, security)
         negotiated = agreed(link, request, peer, link.broken, secure=security is not None)
         association = cls(link, transcoder)
         if not negotiated.contexts:
@@ -352,6 +325,49 @@ class Responses(Generic[T]):
     def __del__(self) -> None:
         if self._asked is not None and not self._link.loop.is_closed():
             self._link.workers.post(self.close)  # a collector may call from any thread
+
+
+async def _agree(link: UserLink, deadline: float, security: SecuritySettings | None) -> None:
+    """Open the transport and wait for the peer's answer, or until it is known why none will come."""
+    seconds = link.limits.association_timeout
+    try:
+        async with asyncio.timeout_at(deadline) as timeout:
+            await _open_transport(link, timeout, security)
+            await link.until(lambda: link.negotiated is not None or link.refusal is not None)
+    except TimeoutError:
+        late = PeerTimeout(f"{link.peer} did not answer within {seconds:g} s", answer=(0, 0))
+        await _leave(link, late)
+        raise late from None
+    except BaseException as error:
+        await _leave(link, AssociationAborted(f"not associated: {error}", answer=(0, 0)))
+        raise
+    if link.negotiated is None:
+        await link.gone()  # then it is known why
+
+
+async def _open_transport(link: UserLink, timeout: asyncio.Timeout, security: SecuritySettings | None) -> None:
+    """Give a link its transport, under TLS if that is wanted; ``timeout`` is the caller's."""
+    peer, securing = link.peer, None
+    options: dict[str, Any] = {}
+    if security is not None:
+        securing, options = secured(security, link.sock, link.limits.association_timeout)
+        options["server_hostname"] = security.server_name or ""
+    try:
+        await link.loop.create_connection(lambda: link, sock=link.sock, **options)
+    except BaseException as error:
+        failure: DicomError | None = None
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            failure = AssociationAborted(f"{peer}: {error}") if security is None else why_no_tls(error, peer)
+        if securing is not None:
+            securing.close()
+            if failure is not None:
+                link.watcher.unsecured(failure)
+            elif timeout.expired():
+                link.watcher.unsecured(PeerTimeout(f"{peer} did not finish the TLS handshake in time"))
+        await link.lose()
+        if failure is not None:
+            raise failure from error
+        raise
 
 
 async def _leave(link: UserLink, reason: DicomError) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from dicomcore.net.aio.connection import PARTING
 from dicomcore.net.tls import SecuritySettings
 
-__all__ = ["Securing", "secured"]
+__all__ = ["Securing", "is_late", "secured"]
 
 BLOCK: Final = 1 << 16  # bytes that are read and forgotten at a time
 
@@ -29,11 +29,13 @@ class Securing:
     def __init__(self, context: ssl.SSLContext, sock: socket.socket) -> None:
         self._context = context
         self._sock = sock
+        self.heard = False  # the peer has said something, perhaps no TLS
         self._spare: socket.socket | None = None  # outlives that of the transport
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **options: Any) -> Any:
         """See `ssl.SSLContext`."""
-        return _Handshaking(self, self._context.wrap_bio(incoming, outgoing, *arguments, **options), outgoing)
+        inner = self._context.wrap_bio(incoming, outgoing, *arguments, **options)
+        return _Handshaking(self, inner, incoming, outgoing)
 
     def tell(self, alert: bytes) -> None:
         """Send the peer the last word of a handshake that failed."""
@@ -64,12 +66,20 @@ def secured(settings: SecuritySettings, sock: socket.socket, timeout: float) -> 
     return securing, {"ssl": securing, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": PARTING}
 
 
+def is_late(error: OSError) -> bool:
+    """A loop gave a handshake up after its time: an error of Python's alone, without a number of the system's."""
+    return isinstance(error, ConnectionAbortedError) and error.errno is None
+
+
 class _Handshaking:
     """An SSLObject that tells why its handshake fails."""
 
-    def __init__(self, securing: Securing, inner: ssl.SSLObject, outgoing: ssl.MemoryBIO) -> None:
+    def __init__(
+        self, securing: Securing, inner: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+    ) -> None:
         self._securing = securing
         self._inner = inner
+        self._incoming = incoming
         self._outgoing = outgoing
         self.read, self.write = inner.read, inner.write  # asked for with each record
 
@@ -77,6 +87,7 @@ class _Handshaking:
         return getattr(self._inner, name)
 
     def do_handshake(self) -> None:
+        self._securing.heard = self._securing.heard or self._incoming.pending > 0
         try:
             self._inner.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

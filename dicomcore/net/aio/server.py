@@ -23,13 +23,13 @@ from dicomcore.limits import Limits
 from dicomcore.net.admission import Admission
 from dicomcore.net.aio.effects import close_channels, outcome
 from dicomcore.net.aio.provider import ServedLink
-from dicomcore.net.aio.securing import Securing, secured
+from dicomcore.net.aio.securing import Securing, is_late, secured
 from dicomcore.net.aio.workers import Workers
 from dicomcore.net.budget import Budget
 from dicomcore.net.deciding import has_room, reply, undecided
 from dicomcore.net.door import HANDSHAKES, REST
 from dicomcore.net.events import Event as WatchEvent
-from dicomcore.net.handshakes import tell_failure
+from dicomcore.net.handshakes import tell_failure, took_too_long
 from dicomcore.net.metrics import Metrics
 from dicomcore.net.poller import Facilities
 from dicomcore.net.server import LONG_REQUESTS
@@ -285,7 +285,8 @@ class Server:
         except (OSError, asyncio.CancelledError) as error:  # a handshake that fails, or has no time any more
             try:
                 if securing is not None and isinstance(error, OSError):
-                    tell_failure(error, link.watcher)
+                    why = took_too_long(self._limits) if is_late(error) else error
+                    tell_failure(why, link.watcher, heard=securing.heard)
                     await securing.part()
             finally:
                 if securing is not None:

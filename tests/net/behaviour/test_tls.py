@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from dicomcore.errors import AssociationAborted, NegotiationError
+from dicomcore.errors import AssociationAborted, NegotiationError, PeerTimeout
 from dicomcore.limits import Limits
+from dicomcore.net.events import ConnectionClosed, ConnectionOpened, Event, HandshakeFailed
 from dicomcore.net.tls import TLS, client_context, server_context
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
@@ -136,6 +138,87 @@ def test_profiles_that_have_nothing_in_common(driver: Driver, house: House) -> N
     server = driver.serve(VerificationSCP(), tls=context)
     with pytest.raises(NegotiationError, match="it shares no TLS version"):
         driver.associate(server.port, tls=TLS("B.11", cafile=house.authority.file))
+
+
+HELLO = b"\x16\x03\x01\x02\x00\x01"  # the beginning of one
+TIMES = (0.05, 1.0, 20.0)  # of a time-out: a machine that is busy gets the longer ones
+
+
+def events_of(server: Any, heard: list[Event]) -> list[type[Event]]:
+    eventually(lambda: heard and isinstance(heard[-1], ConnectionClosed))
+    assert server.metrics.handshakes_failed == sum(isinstance(event, HandshakeFailed) for event in heard)
+    return [type(event) for event in heard]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (None, "wants? a certificate|showed no certificate"),
+        (b"GET / HTTP/1.1\r\n\r\n", "does not speak TLS"),
+        (HELLO, "closed the connection"),
+        (b"", None),
+    ],
+    ids=["stranger", "garbage", "left amid", "left"],
+)
+def test_handshakes_that_fail_are_told_and_counted(
+    driver: Driver, house: House, said: bytes | None, words: str | None
+) -> None:
+    """Not those of who never said a word."""
+    heard: list[Event] = []
+    server = serve(driver, house, clients=True, on_event=heard.append)
+    if said is None:
+        with pytest.raises(NegotiationError):
+            driver.associate(server.port, tls=TLS(cafile=house.authority.file))
+    else:
+        with raw_socket(server.port) as sock:
+            sock.sendall(said)
+            sock.shutdown(socket.SHUT_WR)
+            read_to_end(sock)
+    between = [HandshakeFailed] if words else []
+    assert events_of(server, heard) == [ConnectionOpened, *between, ConnectionClosed]
+    for event in heard[1:-1]:
+        assert isinstance(event, HandshakeFailed)
+        assert event.association == heard[0].association
+        assert event.peer.startswith("127.0.0.1:")
+        assert re.search(words or "", event.why), event
+
+
+@pytest.mark.parametrize("said", [b"", HELLO], ids=["mute", "stalled"])
+def test_a_handshake_that_takes_too_long_is_told_unless_nothing_was_said(
+    driver: Driver, house: House, said: bytes
+) -> None:
+    for seconds in TIMES:
+        heard: list[Event] = []
+        server = serve(driver, house, limits=Limits(artim=seconds), on_event=heard.append)
+        with raw_socket(server.port) as sock:
+            sock.sendall(said)
+            read_to_end(sock)
+        found = events_of(server, heard)
+        if not said or len(found) > 2:
+            break
+    between = [HandshakeFailed] if said else []
+    assert found == [ConnectionOpened, *between, ConnectionClosed]
+    assert all(f"within Limits.artim ({seconds:g} s)" in event.why for event in heard[1:-1])  # type: ignore[attr-defined]
+
+
+def test_a_user_is_told_of_a_handshake_that_fails(driver: Driver, house: House) -> None:
+    heard: list[Event] = []
+    tls, kinds = TLS(cafile=house.authority.file), [ConnectionOpened, HandshakeFailed, ConnectionClosed]
+    server = serve(driver, house, identity=house.unknown)
+    with pytest.raises(NegotiationError):
+        driver.associate(server.port, tls=tls, on_event=heard.append)
+    eventually(lambda: [type(event) for event in heard] == kinds)
+    assert "certificate is not accepted" in heard[1].why  # type: ignore[attr-defined]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for seconds in TIMES:
+            heard.clear()
+            with pytest.raises(PeerTimeout) as late:
+                driver.associate(port, tls=tls, limits=Limits().but(association_timeout=seconds), on_event=heard.append)
+            if "not answer" in late.value.message or "not finish" in late.value.message:
+                break  # it came so far
+    eventually(lambda: [type(event) for event in heard] == kinds)
+    assert "did not finish the TLS handshake" in heard[1].why  # type: ignore[attr-defined]
 
 
 def test_tls_on_one_side_only(driver: Driver, house: House) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from dicomcore.dimse.command import command
+from dicomcore.dimse.command import CommandField, command
+from dicomcore.encoding.sink import MemorySink
 from dicomcore.errors import AssociationAborted, AssociationRejected, NegotiationError
 from dicomcore.limits import Limits
 from dicomcore.net.events import (
     AssociationAccepted,
     AssociationEnded,
+    CancelRequested,
     ConnectionClosed,
     ConnectionOpened,
     ConnectionRefused,
@@ -28,14 +30,14 @@ from dicomcore.net.events import (
 from dicomcore.net.events import (
     AssociationRejected as RejectedEvent,
 )
-from dicomcore.services.base import Response
+from dicomcore.services.base import Receive, Response
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import UserInformation, encode, propose
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import IMPLICIT_LE
 from tests.net.behaviour.drivers import Driver
-from tests.net.conftest import CT, PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
+from tests.net.conftest import CT, FIND, PATIENCE, RawPeer, Scripted, eventually, raw_socket, write_ct
 
 
 class Ear:
@@ -123,6 +125,27 @@ def test_events_of_both_sides(driver: Driver) -> None:
         assert not over.metrics.associations_open
     assert mine.of(AssociationAccepted)[0].negotiated == association.negotiated
     assert its.of(ConnectionOpened)[0].peer.startswith("127.0.0.1:")
+
+
+def test_a_cancel_is_an_event_of_both_sides(driver: Driver) -> None:
+    def finding(request: Any, context: Any) -> Any:
+        yield Receive(MemorySink(1000))
+        while not context.cancelled:
+            yield Response(0xFF00, b"")
+        yield Response(0xFE00)
+
+    mine, its = Ear(), Ear()
+    server = driver.serve(Scripted(finding, FIND, CommandField.C_FIND_RQ), on_event=its)
+    with driver.associate(server.port, contexts=FIND, on_event=mine) as association:
+        found = association.c_find({"PatientID": "P1"}, FIND)
+        next(iter(found))
+        found.close()
+    for ear, role in ((mine, "user"), (its, "provider")):
+        eventually(lambda ear=ear: ear.of(ConnectionClosed))  # type: ignore[misc]
+        assert ear.names()[2:5] == ["OperationStarted", "CancelRequested", "OperationEnded"]
+        (asked,), (ended,) = ear.of(CancelRequested), ear.of(OperationEnded)
+        assert (asked.role, asked.command, asked.message_id) == (role, "C-FIND", ended.message_id)
+        assert ended.status == 0xFE00
 
 
 def test_a_hook_that_fails_harms_nothing(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
