@@ -20,7 +20,7 @@ import click
 import pytest
 
 import dicomcore
-from dicomcore import AE, Dataset, Limits, Quirks, StorageSCP, events
+from dicomcore import AE, Dataset, Limits, Quirks, StorageSCP, events, services
 from dicomcore.cli.program import program
 from dicomcore.data import files
 from dicomcore.services import Stored
@@ -165,6 +165,12 @@ def test_the_table_of_events_is_that_of_the_code() -> None:
     assert told == {
         name: [field.name for field in fields(kind) if field.name not in common] for name, kind in ours.items()
     }
+
+
+def test_the_table_of_extended_negotiation_is_that_of_the_code() -> None:
+    told = {names(kind)[0]: names(options) for kind, _, options in rows("query.md", "## Extended negotiation")}
+    ours = {name: kind for name, kind in vars(services).items() if name.endswith("Options")}
+    assert told == {name: [field.name for field in fields(kind)] for name, kind in ours.items()}
 
 
 def test_the_table_of_what_is_stored_is_that_of_the_code() -> None:

@@ -5,6 +5,8 @@ What somebody needs to write a provider or a user of their own is imported from 
 """
 
 from dicomcore.dimse.command import Command, CommandField, command
+from dicomcore.ul.extended import FindOptions, RetrieveOptions, StorageOptions, WorklistOptions, common_extended
+from dicomcore.ul.negotiation import options_for
 
 from .base import (
     MORE,
@@ -53,6 +55,7 @@ __all__ = [
     "CommandField",
     "Effect",
     "Elements",
+    "FindOptions",
     "FolderStore",
     "Found",
     "InstanceStore",
@@ -68,18 +71,22 @@ __all__ = [
     "Received",
     "Request",
     "Response",
+    "RetrieveOptions",
     "ServiceContext",
     "ServiceProvider",
+    "StorageOptions",
     "StorageSCP",
     "StorageSCU",
     "Stored",
     "User",
     "VerificationSCP",
+    "WorklistOptions",
     "c_echo",
     "c_find",
     "c_get",
     "c_move",
     "command",
+    "common_extended",
     "context_for",
     "file_name",
     "model_names",
@@ -90,6 +97,7 @@ __all__ = [
     "n_event_report",
     "n_get",
     "n_set",
+    "options_for",
     "received_dataset",
     "storage_syntaxes",
     "sub_operations",

@@ -22,8 +22,9 @@ from dicomcore.net import AE, Server
 from dicomcore.services.base import Perform, Request, Response, ServiceContext
 from dicomcore.services.messages import received_dataset
 from dicomcore.services.normalized import Outcome, n_event_report
+from dicomcore.services.query import model_uid
 from dicomcore.services.storage import StorageSCP, Stored
-from dicomcore.ul import RoleSelection
+from dicomcore.ul import FindOptions, RoleSelection
 from dicomcore.vocab.uids import new_uid
 
 from .conftest import CT, PATIENCE, Scripted, eventually
@@ -353,6 +354,7 @@ def test_the_page_about_them(
         example("get_scp").GetSCP(files),
         example("move_scp").MoveSCP(files, {"STORE": ("127.0.0.1", moved.port)}),
         example("printer_scp").PrinterSCP(Dataset({"PrinterStatus": "NORMAL"})),
+        extended={model_uid("study-root", "C-FIND"): FindOptions(relational=True)},
     ).port
     printed: list[tuple[Any, ...]] = []
     names: dict[str, Any] = {"print": lambda *words: printed.append(words)}
@@ -360,7 +362,7 @@ def test_the_page_about_them(
         exec(block.replace('"localhost", 11112', f'"127.0.0.1", {port}'), names)
     assert printed[0] == ("2.25.1",)
     assert printed[1:4] == [(0xFF00, 2, 1, 0), (0xFF00, 1, 2, 0), (0, None, 3, 0)]
-    assert printed[4:] == [(0, 3, ()), ("0000", "NORMAL")]
+    assert printed[4:] == [(0, 3, ()), (FindOptions(relational=True),), ("0000", "NORMAL")]
     assert len(list((tmp_path / "fetched").iterdir())) == len(list((tmp_path / "moved").iterdir())) == 3
     for name in re.findall(r"`(\w+\.py)`", page):
         assert (FOLDER / name).is_file()

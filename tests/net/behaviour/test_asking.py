@@ -406,6 +406,14 @@ def test_the_peer_asks_while_we_only_wait(driver: Driver) -> None:
         association.release()
 
 
+def test_limits_on_idle_associations_are_for_servers(driver: Driver) -> None:
+    server = driver.serve(VerificationSCP())
+    limits = Limits().but(idle_timeout=0.001, message_timeout=0.001)
+    with driver.associate(server.port, limits=limits) as association:
+        assert association.wait(0.02)
+        assert association.c_echo() == 0
+
+
 def test_wait_tells_whether_the_association_stands(driver: Driver) -> None:
     server = driver.serve(VerificationSCP())
     with driver.associate(server.port) as association:
