@@ -289,7 +289,7 @@ def _identity_response(data: bytes, start: int, stop: int) -> bytes:
 
 
 _USER_ITEMS: Final[Mapping[int, tuple[str, bool, Callable[[bytes, int, int], Any]]]] = MappingProxyType(
-    {  # type: (field, may repeat, reader)
+    {  # by the type of the item: its field, whether it may repeat, what reads it
         0x51: ("max_length", False, _max_length),
         0x52: ("implementation_class_uid", False, _implementation_uid),
         0x53: ("async_window", False, _window),

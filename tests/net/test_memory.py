@@ -13,11 +13,12 @@ from dicomcore.dimse.command import CommandField, command
 from dicomcore.errors import AssociationAborted, AssociationRejected, LocalProtocolError, NegotiationError, PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net.memory import Conduct, MemoryAssociation, MemoryServer, Network
+from dicomcore.net.memory.links import Link
 from dicomcore.services.base import Associate, At, Await, Call, Invoke, Perform, Request, Response, ServiceContext
 from dicomcore.services.sending import StorageSCU
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP, c_echo
-from dicomcore.ul import State
+from dicomcore.ul import RoleSelection, State
 from dicomcore.vocab.sop_classes import VERIFICATION
 from tests.services.driver import CT, IMPLICIT, file_bytes, plan
 
@@ -116,6 +117,53 @@ def test_a_peer_that_never_answers_is_left(network: Network) -> None:
     with pytest.raises(PeerTimeout):
         echo(association)
     assert 20 < network.now < 21
+
+
+@pytest.mark.parametrize(
+    ("bound", "sent"), [("idle_timeout", 0), ("network_timeout", 3), ("network_timeout", 40), ("dimse_timeout", -1)]
+)
+def test_a_peer_that_takes_too_long_is_told_over_what(network: Network, bound: str, sent: int) -> None:
+    """A server's: idle, amid a PDU, amid a message, and a user's, in the words of the other drivers."""
+    limits = Limits().but(**{bound: 7.0})
+    network.latency = (1000.0, 1000.0)
+    server = network.serve([Scripted(Call(lambda: None))], limits=limits)
+    association = network.associate(server, contexts=CONTEXTS, limits=limits)
+    link: Link = association.link if sent < 0 else next(iter(server.connections.values()))
+    if sent < 0:
+        association.start(c_echo(association.negotiated), lambda value, failure: None)
+    else:
+        association.link.exchange.request(1, ECHO)
+        begun = b"".join(bytes(part) for part in association.link.core.segments())  # type: ignore[arg-type]
+        association.link.plug.send(begun[:sent])
+    since = network.now
+    network.run(lambda: link.over is not None)
+    assert f"longer than Limits.{bound} (7 s)" in str(link.over)
+    assert 6.9 < network.now - since < 8
+
+
+def test_a_provider_that_asks_waits_for_the_answer(network: Network) -> None:
+    limits = Limits().but(dimse_timeout=90.0, network_timeout=5.0)
+
+    def asks(outcomes: list[Any]) -> Perform:
+        return Perform(wait_long())
+
+    def wait_long() -> Generator[Any, Any, None]:
+        yield Invoke(1, ECHO)
+
+    server = network.serve([Scripted(asks)], limits=limits, roles={VERIFICATION: (True, True)})
+    network.latency = (1000.0, 1000.0)
+    association = network.associate(
+        server,
+        contexts=CONTEXTS,
+        services=[Scripted(Call(lambda: None))],
+        roles=[RoleSelection(VERIFICATION, True, True)],
+    )
+    (link,) = server.connections.values()
+    since = network.now
+    association.start(c_echo(association.negotiated), lambda value, failure: None)
+    network.run(lambda: link.over is not None)
+    assert "Limits.dimse_timeout (90 s)" in str(link.over)
+    assert 89.9 < network.now - since < 91
 
 
 @pytest.mark.parametrize("how", ["reset", "end", "silence"])

@@ -262,6 +262,13 @@ class Link(UserConnection):
             return self.moved_at + self.limits.network_timeout
         return self.moved_at + self.limits.dimse_timeout if self.tasks else NEVER
 
+    def too_late(self, *, dawdling: bool) -> PeerTimeout:
+        if self.tasks and self.outbox.empty:  # whatever else it sends, it owes a user an answer
+            seconds = self.limits.dimse_timeout
+            why = f"the peer did not answer for longer than Limits.dimse_timeout ({seconds:g} s)"
+            return PeerTimeout(why, answer=(0, 0))
+        return super().too_late(dawdling=dawdling)
+
     def _due(self) -> float:
         if self.over is not None and (self.performing or self._writing):
             return NEVER  # it closes when that is done
@@ -293,7 +300,7 @@ class Link(UserConnection):
         elif self.core.deadline is not None:
             self.tick()
         else:
-            self.abort(PeerTimeout("the peer was silent for too long", answer=(0, 0)))
+            self.abort(self.too_late(dawdling=False))
         self._work()
 
     # operations
@@ -463,8 +470,12 @@ class Served(Link):
             return self.moved_at + self.limits.network_timeout
         if self.performing or self._writing:
             return NEVER  # the peer waits for us
-        idle = self.operations.idle
-        return self.moved_at + (self.limits.idle_timeout if idle else self.limits.network_timeout)
+        limits, operations = self.limits, self.operations
+        if self.core.receiving or self.exchange.receiving:
+            return self.moved_at + limits.network_timeout
+        if operations.asking:
+            return self.moved_at + limits.dimse_timeout
+        return self.moved_at + (limits.idle_timeout if operations.idle else limits.network_timeout)
 
     def close(self) -> None:
         super().close()

@@ -145,11 +145,6 @@ class Plug:
         """There is nothing more to it in either direction."""
         return self._reset or (self._ended and self._shut)
 
-    @property
-    def unread(self) -> int:
-        """Bytes that have arrived and not been read."""
-        return len(self._arrived)
-
     def cut(self, position: int, how: Literal["reset", "end", "silence"] = "reset") -> None:
         """Break the connection when this many bytes have been sent from here: by a reset for both, by the end of this
         direction only, or by losing everything from then on, in both directions, without a word."""
