@@ -56,7 +56,7 @@ class Limits:
     message_timeout: float = 60.0  # that a peer may let us wait within one message; more while it sends
     message_rate: float = 1024.0  # as many bytes a second as it then has to send
 
-    # memory of a server: of all objects that are received into memory at a time
+    # memory of a server: objects that are received into it, long receive blocks, and what waits to be sent
     memory_budget: int = 512 * MiB
     budget_wait: float = 30.0  # that an object waits for its share of it, while its sender is not read
 

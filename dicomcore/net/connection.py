@@ -20,7 +20,7 @@ from dicomcore.errors import AssociationAborted, DicomError, LocalProtocolError,
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Share
 from dicomcore.net.operation import Operation
-from dicomcore.net.operations import Operations
+from dicomcore.net.operations import ROOM_LENGTH, Operations
 from dicomcore.net.poller import Facilities
 from dicomcore.net.tls_socket import TLSSocket, Wire
 from dicomcore.net.transport import Outbox, RecordOutbox, load_pump
@@ -48,9 +48,9 @@ __all__ = ["Connection", "UserConnection"]
 EMPTY = memoryview(b"")
 PIECE = 64  # bytes that may be the beginning of a PDU whose rest is held back
 QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+KEPT = 16 * 1024  # bytes of a block that count for nothing: an association keeps as many when it is idle
 STRETCH = 1 << 20  # bytes of a body that are moved at a time
 TURNS = 32  # Pending responses after which a user's connection is read
-ROOM = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 
 
 class Connection:
@@ -66,6 +66,7 @@ class Connection:
         "exchange",
         "fd",
         "inbox",
+        "lent_length",
         "limits",
         "operations",
         "orphans",
@@ -105,6 +106,7 @@ class Connection:
         self.inbox: Any = UNBEGUN.inbox
         if router is not None:
             self._begin(router, defer, put_off, share)
+        self.lent_length = 0  # of the block, as far as it counts for the budget
         self.orphans: list[Operation] = []  # they waited when the association ended, and are to be closed
         self.over: DicomError | None = None  # why nothing more will come; a release is an end without complaint
         self.released = False
@@ -175,6 +177,8 @@ class Connection:
         if not core.wants_read or (self.inbox and self.operations.holds_views):
             return False
         view = core.buffer()
+        if len(view) > KEPT and len(view) > self.lent_length:
+            view = self.lend(view)
         try:
             count = self.sock.recv_into(view)
         except (BlockingIOError, InterruptedError):
@@ -191,6 +195,28 @@ class Connection:
             return True
         self._digest()
         return True
+
+    def lend(self, view: memoryview) -> memoryview:
+        """The block to receive into has become longer: a short one instead, if there is no room for it."""
+        if self.operations is UNBEGUN:  # the request for an association has bounds of its own
+            return view
+        if self.operations.lend(len(view)):
+            self.lent_length = len(view)
+            return view
+        self.core.release_memory()
+        self._return()
+        return self.core.buffer()
+
+    def release_memory(self) -> None:
+        """Nothing flows: keep no more than what is half here."""
+        self.core.release_memory()
+        self.outbox.release_memory()
+        if self.lent_length:
+            self._return()
+
+    def _return(self) -> None:
+        self.lent_length = 0
+        self.operations.lend(0)
 
     def _acknowledge(self) -> None:
         """Tell the peer at once that a few bytes of a PDU have arrived.
@@ -306,7 +332,10 @@ class Connection:
         if self._deaf:
             return True
         try:
-            return self.outbox.flush(self.sock)
+            written = self.outbox.flush(self.sock)
+            if not written or self.operations.queued:
+                self.operations.note(self.outbox.held_length)
+            return written
         except OSError:
             self._deaf = True
         except DicomError as error:
@@ -318,7 +347,7 @@ class Connection:
         return True
 
     def _has_room(self) -> bool:
-        return self.flush() or self.core.queued_length < ROOM
+        return self.flush() or self.core.queued_length < ROOM_LENGTH
 
     def answer_release(self) -> bool:
         """Agree to the peer's release. False when what came right behind it has ended the association already."""

@@ -6,36 +6,36 @@ A driver puts what the exchange made of the bytes into `inbox`, calls `next` for
 and advances it again. Everything else is done here: bodies go to their sinks, responses to the exchange, users of
 providers ask on this association and get their answers, failures become a status (PS3.7 Annex C).
 
-Promised: as many providers run together as the window allows, further requests wait unread, and so they do while
-responses pile up that the peer does not take; an operation is advanced by one thread at a time; one that ends, or whose
-association ends, closes its provider, so that it takes back what it began. A request that is here with its whole body,
-and whose service can answer at once, is answered by `next`, without an operation. ``guard`` is the lock of drivers with
-threads: it is held while the exchange is used, never while the code of a provider or a sink runs. `next` is for the one
-thread that reads; what it raises (a DicomError) is why the association is to be aborted.
+Promised: as many providers run together as the window allows; further requests wait unread, and so they do while
+responses that the peer does not take are many or long, and then no provider is resumed either; an operation is advanced
+by one thread at a time; one that ends, or whose association ends, closes its provider, so that it takes back what it
+began. A request that is here with its whole body, and whose service can answer at once, is answered by `next`, without
+an operation. ``guard`` is the lock of drivers with threads: it is held while the exchange is used, never while the code
+of a provider or a sink runs. `next` is for the one thread that reads; what it raises (a DicomError) is why the
+association is to be aborted.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from dicomcore.dimse.command import CommandField
 from dicomcore.dimse.exchange import CancelReceived, Exchange, Fragment, RequestReceived, ResponseReceived
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError
 from dicomcore.limits import Limits
+from dicomcore.net.asking import Asking
 from dicomcore.net.budget import Share
 from dicomcore.net.instant import Instant
-from dicomcore.net.operation import ANSWER, BODY, NOTHING, ROOM, Operation, Write, no_effect
+from dicomcore.net.operation import BODY, NOTHING, ROOM, Operation, Write, no_effect
 from dicomcore.net.watch import Log, Watch
 from dicomcore.services.base import (
-    Answer,
     Associate,
     At,
     Await,
     Call,
-    More,
     Perform,
     Receive,
     Received,
@@ -51,6 +51,7 @@ from dicomcore.ul import AgreedContext
 __all__ = ["DriverEffect", "Message", "Operation", "Operations", "Write"]
 
 Message = RequestReceived | ResponseReceived | Fragment
+ROOM_LENGTH: Final = 64 * 1024  # bytes that may wait to be sent before a provider with more to say has to wait
 STORE: Final = CommandField.C_STORE_RQ
 _new: Final[Any] = tuple.__new__  # a NamedTuple without a call of its own in Python
 DriverEffect = Call | Associate | Await | At | Perform
@@ -58,7 +59,7 @@ DriverEffect = Call | Associate | Await | At | Perform
 log = Log("services")
 
 
-class Operations:
+class Operations(Asking):
     """All operations of one association.
 
     ``flush()``, called with the guard held, writes what the socket takes; True when there is room for more.
@@ -83,29 +84,21 @@ class Operations:
         watch: Watch | None = None,
         share: Share | None = None,
     ) -> None:
-        self.exchange = exchange
+        Asking.__init__(self, exchange, limits, flush, guard)
         self.write: Write | None = None
         self.inbox: deque[Message] = deque()
         self.running: dict[int, Operation] = {}  # by the message id of the peer's request
-        self.answers: dict[int, list[Answer]] = {}  # to requests that no operation made, by their message id
         self.calling_ae = self.called_ae = ""
         self.peer: Any = None
-        self.over = False
+        self.queued = 0  # bytes in memory that wait to be sent, as `note` told last
         self.stores = 0  # C-STOREs of the peer that have begun, and those that have ended
-        self._limits = limits
         self._router = router
-        self._flush = flush
         self._defer = defer
         self._put_off = put_off
         self._share = share
         self.watch = watch if watch is not None else Watch()
         self._unsent = 0  # final responses since all that was queued had left
-        self._guard = guard if guard is not None else nullcontext()
-        self._asked: dict[int, Operation] = {}  # by the message id of our request
-        self.roomless: deque[Operation] = deque()  # they wait until what was sent has left
-        self._windowless: deque[Operation] = deque()  # their users wait until one more request may be open
         self._receiving: Operation | None = None  # whose body arrives
-        self._gathering: tuple[ResponseReceived, bytearray] | None = None
         self._instant = Instant(exchange, limits, router)
 
     @property
@@ -136,11 +129,6 @@ class Operations:
         """Bytes that have arrived of an object that the peer is storing here."""
         receiving = self._receiving
         return 0 if receiving is None or receiving.request.command.field != STORE else receiving.length
-
-    @property
-    def asking(self) -> bool:
-        """The peer owes us a response."""
-        return bool(self._asked)
 
     @property
     def holds_views(self) -> bool:
@@ -233,8 +221,28 @@ class Operations:
 
     @property
     def _crammed(self) -> bool:
-        """More responses wait to be taken than a peer that keeps to the window can have left there."""
-        return self._unsent >= self._limits.operations_window
+        """More responses wait to be taken than a peer that keeps to the window leaves there, or too long ones."""
+        return self._unsent >= self._limits.operations_window or (self.queued > 0 and self._stuffed)
+
+    @property
+    def _stuffed(self) -> bool:
+        """So much waits to be sent that nothing is to be added.
+
+        What `ROOM` bounds does not count while we wait for a response: it may be stuck behind the peer's requests.
+        """
+        if self.queued >= ROOM_LENGTH and not self.exchange.invoked:
+            return True
+        return self.queued > 0 and self._share is not None and self._share.full
+
+    def note(self, queued: int) -> None:
+        """So many bytes in memory wait to be sent now. With the guard held."""
+        self.queued = queued
+        if self._share is not None:
+            self._share.queue(queued)
+
+    def lend(self, length: int) -> bool:
+        """Whether so long a block may be received into; 0 gives it back."""
+        return self._share is None or self._share.lend(length)
 
     def _answered_at_once(self, message: RequestReceived) -> bool:
         """Answer the first of the inbox, if all of it is here and its service can do that now. Whether that is done."""
@@ -344,58 +352,6 @@ class Operations:
             operation.value = Received(operation.length, operation.error)
         return operation
 
-    def _response(self, message: ResponseReceived) -> Operation | None:
-        if message.has_body:
-            self._gathering = (message, bytearray())
-            return None
-        return self._answered(message, None)
-
-    def _gather(self, views: list[memoryview], last: bool) -> Operation | None:
-        assert self._gathering is not None
-        message, body = self._gathering
-        for view in views:
-            if len(body) + len(view) > self._limits.memory_object:
-                raise LimitExceeded(f"the data set of a response is longer than {self._limits.memory_object} bytes")
-            body += view
-        if not last:
-            return None
-        self._gathering = None
-        return self._answered(message, bytes(body))
-
-    def _answered(self, message: ResponseReceived, body: bytes | None) -> Operation | None:
-        answer = Answer(message.command.elements["Status"], message.command, body)
-        with self._guard:
-            operation = self._asked.get(message.message_id)
-            if operation is None:
-                self.answers.setdefault(message.message_id, []).append(answer)
-            else:
-                if message.final:
-                    del self._asked[message.message_id]
-                operation.replies.append(answer)
-            if self._windowless and self.exchange.can_request:
-                waiting = self._windowless.popleft()
-                try:
-                    self._ask(waiting)
-                except LocalProtocolError as error:  # as above, or it cannot be encoded: its provider is to know
-                    waiting.user, waiting.failure = None, error
-                    self.roomless.append(waiting)
-            if operation is None or operation.waits != ANSWER:
-                return None
-            operation.waits = NOTHING
-            return operation
-
-    def _ask(self, operation: Operation) -> None:
-        """Send the request of an operation's user; with the guard held."""
-        invoke = operation.invoke
-        assert invoke is not None
-        if not self.exchange.can_request:
-            self._windowless.append(operation)
-            return
-        operation.invoke = None
-        message_id = self.exchange.request(invoke.context_id, invoke.command, invoke.body)
-        self._asked[message_id] = operation
-        self._flush()
-
     # going on
 
     def _wait(self, operation: Operation, what: str) -> bool:
@@ -417,6 +373,8 @@ class Operations:
                     return None
                 if self.over:
                     break
+                if self.queued and not operation.answered and self._pause(operation):
+                    return None
                 effect = operation.resume()
                 kind = type(effect)
                 if kind is Response:
@@ -450,31 +408,14 @@ class Operations:
         self._leave(operation)
         return None
 
-    def _advance_user(self, operation: Operation) -> bool:
-        """Run the provider's user on this association; False while it waits for the peer."""
-        user = operation.user
-        assert user is not None
-        answer: Any = None
-        try:
-            while True:
-                if operation.replies:
-                    answer = operation.replies.popleft()
-                step = user.send(answer)
-                with self._guard:
-                    if self.over:
-                        return True
-                    if not isinstance(step, More):
-                        operation.invoke = step
-                        self._ask(operation)
-                    if not operation.replies:
-                        operation.waits = ANSWER
-                        return False
-        except StopIteration as stop:
-            operation.value = stop.value
-        except Exception as error:
-            operation.failure = error
-        operation.user = None
-        return True
+    def _pause(self, operation: Operation) -> bool:
+        """Let it wait until the peer has taken what is there, if that is a lot."""
+        with self._guard:
+            if self.over or not self._stuffed:
+                return False
+            operation.waits = ROOM
+            self.roomless.append(operation)
+            return True
 
     def _respond(self, operation: Operation, response: Response) -> bool:
         """Send a response. False when the provider has to wait until there is room for more."""

@@ -348,9 +348,10 @@ class Server:
 
     def _rest(self, connection: ServedConnection) -> None:
         """Nothing goes on: it is to cost little, and not for ever."""
-        if not connection.inbox:
-            connection.core.release_memory()
-        connection.outbox.release_memory()
+        if connection.inbox:
+            connection.outbox.release_memory()
+        else:
+            connection.release_memory()
         connection.plan_deadline(monotonic())
 
     def _drop(self, connection: ServedConnection) -> None:

@@ -188,6 +188,13 @@ class Outbox:
         self._buffer: bytearray | None = None
         self._ahead: tuple[Stretch, int, int] | None = None  # what `_buffer` begins with already, as `_frame` tells it
         self._pump = load_pump() if facilities.pump else None
+        self._sent = 0  # bytes that the socket took, in all
+
+    @property
+    def held_length(self) -> int:
+        """Bytes in memory that wait, here or in the core; what is still to be read from a file is not among them."""
+        core = self._core
+        return core.waiting_length + core.sent_length - self._sent
 
     @property
     def empty(self) -> bool:
@@ -224,6 +231,7 @@ class Outbox:
                 sent = sock.send(views[0]) if len(views) == 1 else self._put(sock, views)
             except (BlockingIOError, InterruptedError):
                 return False
+            self._sent += sent
             if len(views) == 1 and sent == len(views[0]):
                 views.clear()
             else:

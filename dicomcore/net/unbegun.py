@@ -28,9 +28,13 @@ class _Unbegun:
     idle = True
     asking = starved = room_wanted = holds_views = False
     streaming = write = None
+    queued = 0
 
     def next(self, *, room: bool) -> None:
         """There is none."""
+
+    def note(self, queued: int) -> None:
+        """What waits belongs to the association itself, and is short."""
 
     def end(self) -> list[Any]:
         return []

@@ -174,6 +174,11 @@ class Association:
         return self._outbound.length
 
     @property
+    def waiting_length(self) -> int:
+        """Those of them that lie in memory: all but payloads that only their owner can read."""
+        return self._outbound.length - self._outbound.streamed_length
+
+    @property
     def held_length(self) -> int:
         """Bytes of the receive block."""
         return self._inbound.held_length

@@ -85,13 +85,14 @@ class Stretch(NamedTuple):
 class Outbound:
     """The queue of one association: whole PDUs and payloads, in order, payloads framed when they are asked for."""
 
-    __slots__ = ("_open", "fragment_length", "length", "queue", "sent_length")
+    __slots__ = ("_open", "fragment_length", "length", "queue", "sent_length", "streamed_length")
 
     def __init__(self) -> None:
         self.queue: deque[bytes | _Run] = deque()  # what waits to be framed and handed out
         self._open: tuple[int, bool] | None = None  # a payload was given with last=False: its continuation is due
         self.fragment_length = 0
         self.length = 0  # bytes not handed out yet, headers of P-DATA-TF not counted
+        self.streamed_length = 0  # of these, bytes that only the owner of their payload can read
         self.sent_length = 0  # bytes handed out, in all
 
     @property
@@ -102,7 +103,7 @@ class Outbound:
     def clear(self) -> None:
         self.queue.clear()
         self._open = None
-        self.length = 0
+        self.length = self.streamed_length = 0
 
     def put(self, pdu: bytes) -> None:
         """Queue a whole PDU."""
@@ -124,8 +125,7 @@ class Outbound:
             return
         run = _Run(context_id, command, payload, last)
         if run.stop or last:
-            self.queue.append(run)
-            self.length += run.stop
+            self._put_run(run)
         self._open = None if last else (context_id, command)
 
     def message(self, context_id: int, command: bytes, body: Payload | None) -> None:
@@ -148,8 +148,13 @@ class Outbound:
         self.queue.append(whole)
         self.length += len(whole)
         if run is not None:
-            self.queue.append(run)
-            self.length += run.stop
+            self._put_run(run)
+
+    def _put_run(self, run: _Run) -> None:
+        self.queue.append(run)
+        self.length += run.stop
+        if run.view is None:
+            self.streamed_length += run.stop
 
     def stretch(self) -> Stretch | None:
         """The payload that is next, if it is one of which `segments` would make slices."""
@@ -165,6 +170,7 @@ class Outbound:
         entry = self.queue[0]
         assert isinstance(entry, _Run)
         self.length -= position - entry.position
+        self.streamed_length -= position - entry.position
         self.sent_length += total
         entry.position = position
         if position == entry.stop:
@@ -218,5 +224,7 @@ class Outbound:
                 queue.popleft()
             entry.position = position
             self.length -= position - start
+            if view is None:
+                self.streamed_length -= position - start
         self.sent_length += total
         return segments

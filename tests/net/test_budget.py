@@ -131,6 +131,27 @@ def test_a_share_asks_only_for_what_goes_to_memory() -> None:
     assert budget.used == 0
 
 
+def test_what_is_there_already_counts_and_takes_the_room_of_others() -> None:
+    woken: list[Hashable] = []
+    budget = Budget(200, 50, wake=woken.append)
+    assert budget.hold("queue", 250, forced=True)
+    assert budget.full
+    assert budget.used == budget.peak == 250
+    assert not budget.hold("block", 10, forced=False)
+    for name, goes_on in (("a", True), ("b", True), ("c", False)):  # the two oldest may
+        assert budget.try_hold(name, 40) is goes_on
+    assert budget.hold("queue", 70, forced=True)
+    assert woken == []
+    assert budget.hold("queue", 60, forced=True)
+    assert woken == ["c"]
+    assert budget.hold("block", 40, forced=False)
+    assert not budget.hold("block", 41, forced=False)
+    for name in ("queue", "block", "a", "b", "c"):
+        budget.release(name)
+    assert budget.used == 0
+    assert not budget.full
+
+
 # a server
 
 

@@ -42,7 +42,7 @@ def handed_out(outbound: Outbound, max_bytes: int = 1 << 20, max_count: int = 10
             else:
                 pieces.append(bytes(one))
     data = b"".join(pieces)
-    assert outbound.length == 0
+    assert outbound.length == outbound.streamed_length == 0
     assert outbound.sent_length - before == len(data)
     return data, len(pieces)
 
@@ -62,6 +62,7 @@ def test_a_message_is_its_parts(command: int, body: int | None, size: int, form:
     if data is not None:
         parts.send(5, False, data, True)
     assert not whole.is_open
+    assert whole.streamed_length == parts.streamed_length == (body or 0 if form is Lying else 0)
     expected, _ = handed_out(parts)
     got, count = handed_out(whole)
     assert got == expected

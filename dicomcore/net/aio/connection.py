@@ -20,7 +20,7 @@ from dicomcore.limits import Limits
 from dicomcore.net.aio.effects import close_channels, outcome, run
 from dicomcore.net.aio.outlet import Outlet
 from dicomcore.net.aio.workers import SMALL, Workers
-from dicomcore.net.connection import PIECE, Connection
+from dicomcore.net.connection import KEPT, PIECE, Connection
 from dicomcore.net.operation import Operation
 from dicomcore.net.poller import Facilities
 from dicomcore.net.watch import Log, Watch
@@ -120,7 +120,10 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> Any:
         self._scratch = self.over is not None or self._writing
-        return bytearray(1 << 16) if self._scratch else self.core.buffer()
+        if self._scratch:
+            return bytearray(1 << 16)
+        view = self.core.buffer()
+        return self.lend(view) if len(view) > KEPT and len(view) > self.lent_length else view
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._scratch:
@@ -172,6 +175,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             task.cancel()
         self.lost.set_result(None)
         self.work()
+        self.operations.detach()
 
     def pause_writing(self) -> None:
         self.outbox.paused = True
@@ -240,13 +244,18 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def flush(self) -> bool:
         if threading.get_ident() != self._thread:
+            self.operations.note(self.outbox.held_length)  # the guard is held
             self._call()
             return False
         outbox = self.outbox
         if self._deaf or self.transport is None or outbox.empty:
+            if self.operations.queued:
+                self._note(0)
             return True
         try:
             written = outbox.push(self.work)
+            if not written or self.operations.queued:
+                self._note(outbox.held_length)
         except OSError:
             self._deaf = True  # what it sent before is still read
             return True
@@ -265,6 +274,10 @@ class Link(Connection, asyncio.BufferedProtocol):
             outbox.full_turn = False
             self.loop.call_soon(self.work)
         return written
+
+    def _note(self, queued: int) -> None:
+        with self.lock:
+            self.operations.note(queued)
 
     def _call(self) -> None:
         """Ask the loop for a turn; from any thread."""
@@ -384,8 +397,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             if self.patience() <= now:
                 self.impatient()
             elif not self.inbox and not self._writing:
-                self.core.release_memory()
-                self.outbox.release_memory()
+                self.release_memory()
 
     # operations
 

@@ -55,6 +55,11 @@ class Outlet(Outbox):
     def empty(self) -> bool:
         return not (self._views or self.reading or self.paused or self._core.wants_write)
 
+    @property
+    def held_length(self) -> int:
+        transport = self._transport
+        return super().held_length + (transport.get_write_buffer_size() if self.paused and transport else 0)
+
     def push(self, resume: Any) -> bool:
         """Write what can be; True when nothing is left. ``resume()`` is called in the loop after a worker has read."""
         core = self._core
@@ -86,6 +91,7 @@ class Outlet(Outbox):
             views, self._views = self._views, []
             self._buffer = None  # the transport may keep the views for a while
             self._transport.writelines(views)
+            self._sent = self._core.sent_length
             return
         while (views := self._views) and not self.paused:
             try:
@@ -97,6 +103,7 @@ class Outlet(Outbox):
                 piece = bytes(memoryview(views[0])[:PIECE])
                 sent = len(piece)
                 self._transport.write(piece)
+            self._sent += sent
             self._drop(sent)
 
     def _read(self, reads: Sequence[tuple[Slice, memoryview]], resume: Any) -> bool:
