@@ -338,6 +338,7 @@ class Connection:
             return written
         except OSError:
             self._deaf = True
+            self.operations.note(0)  # nobody waits for what will never leave
         except DicomError as error:
             # A file that went away below a half-sent PDU: nothing valid can follow, not even an A-ABORT.
             self.end(error)

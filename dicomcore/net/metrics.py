@@ -120,7 +120,8 @@ class Metrics:
     events_dropped: int = 0
     """Events for which there was no room, since the hook is too slow."""
     peak_memory: int | None = None
-    """The most bytes of the memory budget that were taken at a time; None without a budget."""
+    """The most bytes of the memory budget that were taken at a time: received objects in memory, long receive blocks,
+    and what waited to be sent. None without a budget."""
     memory: int | None = None
     """Bytes of the budget that are taken now."""
     seconds: float = field(default=0.0, compare=False)

@@ -277,3 +277,40 @@ def test_message_ids_go_round_past_one_that_is_in_flight(network: Network) -> No
     assert [*exchange.invoked] == [1]
     assert used == [*range(2, 0x10000), *range(2, COUNT - 0xFFFE + 2)]
     association.abort()
+
+
+def test_who_asks_for_much_and_reads_nothing(network: Network) -> None:
+    """Few answers are produced for it, all of them for another, and it is left when its time is over."""
+    made: list[int] = []
+
+    class Lengthy:
+        supported = MappingProxyType({CT: (IMPLICIT,)})
+        commands = frozenset({CommandField.N_GET_RQ})
+
+        def handle(self, request: Request, context: ServiceContext, /) -> Generator[Any, Any, None]:
+            yield Call(lambda: None)
+            made.append(1)
+            yield Response(0, bytes(1_000_000))
+
+    def user() -> Generator[Any, Any, Any]:
+        return (yield Invoke(1, wanted)).status
+
+    wanted = command("N-GET-RQ", RequestedSOPClassUID=CT, RequestedSOPInstanceUID="1.2.3")
+    server = network.serve([Lengthy()], window=16, limits=Limits(network_timeout=5.0))
+    mute, other = (network.associate(server, contexts=[(CT, (IMPLICIT,))], window=16) for _ in range(2))
+    link, _ = server.connections.values()
+    answers: list[Any] = []
+    mute.link._read = lambda: False  # type: ignore[method-assign]
+    for _ in range(16):
+        mute.start(user(), lambda value, failure: None)
+    network.run(lambda: link.over is not None, within=4.0)
+    assert link.over is None
+    assert len(made) == 1
+    assert 700_000 < link.outbox.held_length < 1_100_000
+    for _ in range(16):
+        other.start(user(), lambda value, failure: answers.append(value))
+    network.run(lambda: len(answers) == 16)
+    assert answers == [0] * 16
+    assert len(made) == 17
+    network.run(lambda: link.over is not None)
+    assert "took no more data for longer than Limits.network_timeout" in str(link.over)
