@@ -181,9 +181,11 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.outbox.paused = True
 
     def resume_writing(self) -> None:
+        """Go on in the loop's next turn: asyncio's transports call this amid their own writing, and afterwards shut or
+        close what was shut or closed here already."""
         self.outbox.paused = False
         self.sent_at = self.loop.time()
-        self.work()
+        self.loop.call_soon(self.work)
 
     def _ended(self, why: str) -> None:
         if self.ended:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,13 +115,14 @@ class Server:
             raise
         self.host, self.port = listeners[0].getsockname()[:2]
         for sock in listeners:
-            self._start(self._accept(sock))
+            self._start(self._accept(sock)).add_done_callback(partial(_close, sock))
         return self
 
-    def _start(self, work: Any) -> None:
-        task = self._loop.create_task(work)
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def association_count(self) -> int:
@@ -201,28 +203,25 @@ class Server:
         full = self._limits.association_count + HANDSHAKES
         refused = False
         taken = 0
-        try:
-            while True:
-                while len(self._links) >= full:
-                    self._fewer.clear()
-                    await self._fewer.wait()
-                try:
-                    sock, peer = await self._next(listener)
-                except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                    continue
-                except OSError as error:
-                    if not refused:
-                        log.warning("no connection can be accepted now: %s", error)
-                    refused = True
-                    await asyncio.sleep(REST)
-                    continue
-                refused = False
-                self._welcome(sock, peer)
-                taken += 1
-                if not taken % AT_ONCE:
-                    await asyncio.sleep(0)  # others have their turn
-        finally:
-            listener.close()
+        while True:
+            while len(self._links) >= full:
+                self._fewer.clear()
+                await self._fewer.wait()
+            try:
+                sock, peer = await self._next(listener)
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                if not refused:
+                    log.warning("no connection can be accepted now: %s", error)
+                refused = True
+                await asyncio.sleep(REST)
+                continue
+            refused = False
+            self._welcome(sock, peer)
+            taken += 1
+            if not taken % AT_ONCE:
+                await asyncio.sleep(0)  # others have their turn
 
     async def _next(self, listener: socket.socket) -> tuple[socket.socket, Any]:
         """The next connection. OSError as from ``accept``; BlockingIOError when there was none after all.
@@ -273,7 +272,7 @@ class Server:
         )
         link.peer = peer
         self._links.add(link)
-        self._start(self._open(link))
+        self._start(self._open(link)).add_done_callback(partial(_look_after, link))
 
     async def _open(self, link: ServedLink) -> None:
         securing: Securing | None = None
@@ -390,6 +389,18 @@ class Server:
             log.warning("work that was put off failed: %s", error, exc_info=error)
         finally:
             await close_channels(channels, abort=not whole)
+
+
+def _close(listener: socket.socket, accepting: asyncio.Task[None]) -> None:
+    """Not by the task itself: one that is cancelled before its first step does nothing at all."""
+    listener.close()
+
+
+def _look_after(link: ServedLink, opening: asyncio.Task[None]) -> None:
+    """The same for a connection, which a task that has begun lets go of itself."""
+    if opening.cancelled() and not link.lost.done():
+        link.connection_lost(None)
+        link.sock.close()
 
 
 def _step(generator: Generator[Any, Any, None], value: Any, failure: BaseException | None) -> tuple[bool, Any]:

@@ -18,6 +18,7 @@ from dicomcore.encoding.sink import MemorySink
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, ServiceError
 from dicomcore.limits import Limits
 from dicomcore.net.aio.link import ANSWER_COST
+from dicomcore.net.events import ConnectionClosed, ConnectionOpened, Event
 from dicomcore.services.base import Answer, Await, Call, Invoke, Receive, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
@@ -414,6 +415,39 @@ def test_a_server_closes_while_a_provider_is_stuck(run: Run) -> None:
         await server.close()
 
     run(work())
+
+
+def test_a_server_that_is_closed_at_once_listens_no_more(run: Run) -> None:
+    """Before the tasks that accept have begun."""
+
+    async def work() -> None:
+        server = await AE("SERVER").serve(0, host="127.0.0.1", services=[VerificationSCP()])
+        await server.close(0.0)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port)).close()
+
+    run(work())
+
+
+def test_a_server_closes_with_a_connection_that_has_just_come(run: Run) -> None:
+    """Its task has not begun: it ends all the same, at once and with all that is told of it."""
+    heard: list[Event] = []
+
+    async def work() -> None:
+        async with serving(VerificationSCP(), on_event=heard.append) as server:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                peer = socket.create_connection(listener.getsockname())
+                sock, address = listener.accept()
+            with peer:
+                server._welcome(sock, address)
+                assert server.connection_count == 1
+                await server.close(PATIENCE)
+                assert sock.fileno() < 0
+                assert server.connection_count == server.metrics.connections_open == 0
+                assert peer.recv(1) == b""
+
+    run(work())
+    assert [type(event) for event in heard] == [ConnectionOpened, ConnectionClosed]
 
 
 def test_an_opening_is_awaited_or_entered(run: Run) -> None:
