@@ -172,7 +172,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         for task in self._tasks:
-            task.cancel()
+            self.loop.call_soon(task.cancel)  # after its first step: without one it would do nothing at all
         self.lost.set_result(None)
         self.work()
         self.operations.detach()

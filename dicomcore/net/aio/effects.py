@@ -62,9 +62,13 @@ async def outcome(
 
 async def close_channels(channels: list[Any], *, abort: bool) -> None:
     """Release what was opened for an operation that is over."""
-    while channels:
-        channel = channels.pop()
-        try:
-            await (channel.abort() if abort else channel.release())
-        except DicomError as error:
-            log.info("a channel of a provider: %s", error)
+    try:
+        while channels:
+            channel = channels.pop()
+            try:
+                await (channel.abort() if abort else channel.release())
+            except DicomError as error:
+                log.info("a channel of a provider: %s", error)
+    finally:
+        for channel in channels:  # nobody waits any more
+            channel._break_off("its provider has ended")

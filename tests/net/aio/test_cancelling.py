@@ -18,8 +18,9 @@ from dicomcore.encoding.sink import MemorySink
 from dicomcore.errors import AssociationAborted, LimitExceeded, LocalProtocolError, ServiceError
 from dicomcore.limits import Limits
 from dicomcore.net.aio.link import ANSWER_COST
+from dicomcore.net.aio.provider import ServedLink
 from dicomcore.net.events import ConnectionClosed, ConnectionOpened, Event
-from dicomcore.services.base import Answer, Await, Call, Invoke, Receive, Request, Response, ServiceContext
+from dicomcore.services.base import Answer, Associate, Await, Call, Invoke, Receive, Request, Response, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.vocab.sop_classes import VERIFICATION
@@ -413,6 +414,44 @@ def test_a_server_closes_while_a_provider_is_stuck(run: Run) -> None:
         await closing
         assert await server.wait(0)
         await server.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("opened", [0, 2])
+def test_the_peer_is_gone_when_a_provider_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch, opened: int) -> None:
+    """The loop has still to tell of its end when a worker hands the provider back: the task that goes on with it, or
+    closes what it has opened, is cancelled before its first step."""
+    closed: list[bool] = []
+
+    def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
+        try:
+            for _ in range(opened):
+                yield Associate("127.0.0.1", ports[0], contexts=[VERIFICATION])
+            if not opened:
+                yield Await(asyncio.sleep, PATIENCE)
+            yield Response(0)
+        finally:
+            closed.append(True)
+
+    advanced = ServedLink._advanced
+
+    def late(link: Any, operation: Any, effect: Any, error: Any) -> None:
+        if link.transport is not None and (operation.over if opened else effect is not None):
+            link.transport.abort()
+        advanced(link, operation, effect, error)
+
+    monkeypatch.setattr(ServedLink, "_advanced", late)
+    ports: list[int] = []
+
+    async def work() -> None:
+        async with serving(VerificationSCP()) as destination, serving(Scripted(provider)) as server:
+            ports.append(destination.port)
+            with suppress(AssociationAborted):
+                async with AE("USER").associate("127.0.0.1", server.port) as association:
+                    await association.c_echo()
+            await until(lambda: not server.connection_count and not destination.connection_count)
+            assert closed == [True]
 
     run(work())
 
