@@ -517,7 +517,7 @@ class Server:
     def _returned(self, connection: ServedConnection) -> None:
         if connection.lent or connection.performers or self._connections.get(connection.fd) is not connection:
             return
-        if self._closing < NEVER and not connection.busy:
-            self._kill(connection)
+        if self._closing < NEVER and (not connection.busy or self._closed.is_set()):
+            self._kill(connection)  # also what is half done, once nobody is left to see it through
         else:
             self._settle(connection)

@@ -6,18 +6,21 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dicomcore.dimse.command import command
+from dicomcore.dimse.command import CommandField, command
 from dicomcore.errors import PeerTimeout
 from dicomcore.limits import Limits
 from dicomcore.net import AE, Server
 from dicomcore.net.association import Association
+from dicomcore.net.provider import ServedConnection
 from dicomcore.net.server import LONG_REQUESTS
+from dicomcore.services.base import Receive, Request, ServiceContext
 from dicomcore.services.storage import StorageSCP
 from dicomcore.services.verification import VerificationSCP
 from dicomcore.ul import Associate, propose
@@ -25,7 +28,7 @@ from dicomcore.ul import Association as Core
 from dicomcore.vocab.sop_classes import VERIFICATION
 from dicomcore.vocab.syntaxes import EXPLICIT_LE
 
-from .conftest import CT, PATIENCE, RawPeer, element, even, eventually, raw_socket, read_to_end, write_ct
+from .conftest import CT, PATIENCE, RawPeer, Scripted, element, even, eventually, raw_socket, read_to_end, write_ct
 
 Serving = Callable[..., Server]
 ABORT = 7
@@ -85,6 +88,41 @@ def test_a_release_in_the_middle_of_a_message_is_aborted(serving: Serving, tmp_p
         peer.sock.sendall(bytes.fromhex("05 00 00000004 00000000"))
         assert read_to_end(peer.sock)[0] == ABORT
     eventually(lambda: not any(tmp_path.iterdir()))
+
+
+def test_a_worker_that_comes_back_as_the_selector_ends(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a body, behind the last look at the connections and before the last one at the mail."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Stuck:
+        def write(self, view: memoryview) -> None:
+            entered.set()
+            go_on.wait(PATIENCE)
+
+    def provider(request: Request, context: ServiceContext) -> Generator[Any, Any, None]:
+        yield Receive(Stuck())
+
+    server = serving(Scripted(provider, CT, CommandField.C_STORE_RQ))
+    kill = server._kill
+
+    def last(connection: ServedConnection) -> None:
+        kill(connection)
+        if connection.lent:
+            go_on.set()
+            eventually(lambda: server._mailbox)
+
+    monkeypatch.setattr(server, "_kill", last)
+    with RawPeer(server.port, CT) as peer:
+        ask = command("C-STORE-RQ", AffectedSOPClassUID=CT, AffectedSOPInstanceUID="1.2")
+        peer.exchange.request(1, ask, [bytes(100), bytes(100)])
+        whole = b"".join(bytes(part) for part in peer.core.segments())  # type: ignore[arg-type]
+        peer.sock.sendall(whole[:-112])  # all but the last P-DATA-TF
+        assert entered.wait(PATIENCE)
+        (connection,) = server._connections.values()
+        server.close(0.0)
+        eventually(lambda: not server.connection_count)
+        assert connection.sock.fileno() < 0
+        assert server.metrics.connections_open == 0
 
 
 @pytest.mark.parametrize(
