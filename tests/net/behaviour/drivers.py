@@ -43,6 +43,11 @@ class Driver:
     def hurry(self, association: Any, **limits: float) -> None:
         hurry(association, **limits)
 
+    def shift(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[], float]) -> bool:
+        """The clock of whoever associates is ahead by so much, each time that it is looked at; whether timers are."""
+        monkeypatch.setattr("dicomcore.net.association.monotonic", lambda: monotonic() + seconds())
+        return True
+
     def close(self) -> None:
         for server in self._servers:
             server.close(0.0)
@@ -90,6 +95,11 @@ class LoopDriver(Driver):
     def hurry(self, association: Any, **limits: float) -> None:
         link = association._association._link
         link.limits = link.core.limits = link.limits.but(**limits)
+
+    def shift(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[], float]) -> bool:
+        clock = self._loop.time
+        monkeypatch.setattr(self._loop, "time", lambda: clock() + seconds())
+        return isinstance(self._loop, asyncio.BaseEventLoop)  # uvloop's timers are the system's
 
     def close(self) -> None:
         try:
