@@ -41,7 +41,7 @@ from .base import (
     is_coroutine_function,
 )
 from .peek import PEEK_LENGTH, SopUids, has_sop_uids, peek_sop_uids
-from .stores import FolderStore, InstanceStore, NewInstance, write_views
+from .stores import FolderStore, InstanceStore, NewInstance, put_pieces, write_views
 
 __all__ = ["StorageSCP", "Stored", "storage_syntaxes"]
 
@@ -330,10 +330,13 @@ class StorageSCP:
         if instance is None:
             return _NOT_OF_THE_CONTEXT
         store = self.store
-        assert isinstance(store, FolderStore)  # else it is not prompt
         try:
             _check_whole(views, instance)
-            store.put(instance, [_file_meta(instance), *views])
+            pieces: list[bytes | memoryview] = [_file_meta(instance), *views]
+            if isinstance(store, FolderStore):
+                store.put(instance, pieces)
+            else:  # it was a folder when the server was made
+                put_pieces(store or _Memory(context.limits), instance, pieces)
         except (OSError, DicomError) as error:
             return _refusal(error)
         return _STORED

@@ -355,6 +355,28 @@ def test_a_disk_that_fails(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["1.3.dcm", "2.25.7.dcm"]
 
 
+def test_another_store_than_that_of_the_beginning(tmp_path: Path) -> None:
+    def make(folder: Path) -> StorageSCP:
+        service = StorageSCP(folder)
+        service.store = cast(Any, _Elsewhere(folder))
+        return service
+
+    told = both(make, tmp_path, Asked(store(), [BODY[:50], BODY[50:]]), Asked(store(), [BODY]))
+    assert statuses(told) == [0, 0x0110]
+    assert list(told.files) == ["elsewhere"]
+    assert told.files["elsewhere"].endswith(BODY)
+
+
+class _Elsewhere:
+    """A store that has room for one file, and is no folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "elsewhere"
+
+    def create(self, instance: NewInstance, /) -> sink.FileSink:
+        return sink.FileSink(self._path, replace=False)
+
+
 # --- what is asked at once, and what is not ---------------------------------------------------------------------------
 
 

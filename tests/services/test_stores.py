@@ -195,3 +195,39 @@ def test_without_locks_leftovers_of_a_process_number_in_use_go_when_they_are_old
     assert FolderStore(tmp_path).removed == 1
     assert FolderStore(tmp_path, stale_after=0).removed == 1
     assert names(tmp_path) == ["1.2.dcm", "mine"]
+
+
+# --- whole files ------------------------------------------------------------------------------------------------------
+
+
+def test_put_keeps_to_what_the_store_says_now(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put(instance(), [b"one"])
+    store.duplicates = "refuse"
+    with pytest.raises(ServiceError, match="stored already"):
+        store.put(instance(), [b"two"])
+    assert names(tmp_path) == [f"{INSTANCE}.dcm"]
+    assert Path(store.path_for(INSTANCE)).read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("name", ["create", "path_for"])
+@pytest.mark.parametrize("whose", ["class", "instance", "subclass"])
+def test_put_asks_whoever_makes_the_sinks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
+) -> None:
+    class Mine(FolderStore):
+        pass
+
+    store = Mine(tmp_path)
+    original = getattr(FolderStore, name)
+
+    def other(*arguments: Any) -> Any:
+        asked = arguments[-1]
+        if name == "create":
+            return original(store, asked._replace(sop_instance_uid="7"))
+        return original(store, "7")
+
+    monkeypatch.setattr({"class": FolderStore, "instance": store, "subclass": Mine}[whose], name, other)
+    store.put(instance(), [b"one", b"two"])
+    assert names(tmp_path) == ["7.dcm"]
+    assert (tmp_path / "7.dcm").read_bytes() == b"onetwo"
