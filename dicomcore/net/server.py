@@ -153,8 +153,9 @@ class Server:
             self._post(lambda: self._begin_closing(until))
         if threading.current_thread() is self._thread or self._pool.is_mine():
             return  # called by a provider: it is one of those that are waited for
-        self._closed.wait(grace + 2.0)
-        ended = self._handshakes is None or self._handshakes.close(1.0)
+        if self._closed.wait(grace + 2.0):
+            self._thread.join(1.0)  # it reads its last mail, and may give a worker something to close
+        ended = (self._handshakes is None or self._handshakes.close(1.0)) and not self._thread.is_alive()
         if self._pool.close(1.0) and ended and self._pollers:
             self._pollers.pop().close()
         self._watch.finish()
