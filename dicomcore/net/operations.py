@@ -98,6 +98,7 @@ class Operations(Asking):
         self._share = share
         self.watch = watch if watch is not None else Watch()
         self._unsent = 0  # final responses since all that was queued had left
+        self._cancelled: set[int] = set()  # ids of requests that their user took back before they began
         self._receiving: Operation | None = None  # whose body arrives
         self._instant = Instant(exchange, limits, router)
 
@@ -141,6 +142,8 @@ class Operations(Asking):
         """Tell the operation that its user wants no more (PS3.7 9.3.2.3); it ends with a status of Cancel itself."""
         if (operation := self.running.get(message.message_id)) is not None:
             operation.context.cancelled = True
+        else:
+            self._cancelled.add(message.message_id)  # its request is in the inbox still
 
     def end(self) -> list[Operation]:
         """The association is over. The operations that wait, and so have to be advanced once more to be closed."""
@@ -271,7 +274,10 @@ class Operations(Asking):
             if self.over:
                 watch.left(request)
             else:
-                self._send(request, response)
+                try:
+                    self._send(request, response)
+                except Exception as error:  # elements that are none, for one
+                    self._send(request, self._refusal(request, error))
                 self._unsent += 1
                 self._flush()
         return True
@@ -280,13 +286,17 @@ class Operations(Asking):
         """A request of the peer, about to be performed."""
         request: Request = _new(Request, (*message, agreed, self.calling_ae, self.called_ae, self.peer))
         self.watch.began(request)
+        if self._cancelled:
+            self._cancelled.discard(message.command.elements["MessageID"])
         self.stores += message.command.field == STORE
         return request
 
     def _begin(self, message: RequestReceived) -> Operation:
         negotiated = self.exchange.negotiated
+        cancelled = message.command.elements["MessageID"] in self._cancelled
         request = self._perform(message, negotiated.contexts[message.context_id])
         context = ServiceContext(self._limits, negotiated, self.exchange.requestor)
+        context.cancelled = cancelled
         operation = Operation(request, context, *self._router.start(request, context))
         self.running[message.command.elements["MessageID"]] = operation
         if message.has_body:

@@ -400,6 +400,8 @@ class _At(VerificationSCP):
         (ServiceError("no", answer=0xA900), 0xA900, "the provider failed: no"),
         (RuntimeError("a mistake"), 0x0110, "the provider failed: a mistake"),
         (Response(0, body=b"12"), 0x0110, "cannot be sent"),
+        (Response(0, elements=cast(Any, [1])), 0x0110, "the provider failed"),
+        (Response(0, elements=cast(Any, {1: 2})), 0x0110, "the provider failed"),
     ],
 )
 def test_what_a_service_may_answer(answer: Any, status: int, told: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from dicomcore.dimse.command import Command, CommandField, command
-from dicomcore.dimse.exchange import Exchange
+from dicomcore.dimse.exchange import CancelReceived, Exchange
 from dicomcore.encoding.sink import MemorySink
 from dicomcore.limits import Limits
 from dicomcore.net.budget import Budget, Share
@@ -195,3 +195,30 @@ def test_while_the_budget_is_used_up_one_response_at_a_time() -> None:
     assert len(made) == WINDOW
     share.detach()
     assert budget.used == 0
+
+
+def test_a_cancel_right_behind_its_request() -> None:
+    """Both lie in one block, so that the request has not begun when the cancel is read (PS3.7 9.3.2.3)."""
+    seen: list[tuple[int, bool]] = []
+
+    def finding(request: Request, context: ServiceContext) -> Steps:
+        yield Receive(MemorySink(1 << 20))
+        seen.append((request.command.elements["MessageID"], context.cancelled))
+        yield Response(0xFE00 if context.cancelled else 0)
+
+    desk = Desk(finding)
+    wanted = command("C-FIND-RQ", AffectedSOPClassUID=CT, Priority=0)
+    for again in (True, False):
+        message_id = desk.there.request(1, wanted, b"")
+        if again:
+            desk.there.cancel(1, message_id)
+        for event in desk._carry(desk.near, desk.far):
+            for message in desk.here.receive(event):
+                if isinstance(message, CancelReceived):
+                    desk.operations.cancel(message)
+                else:
+                    desk.operations.inbox.append(message)
+        desk.work()
+        desk.take()
+    assert seen == [(1, True), (2, False)]
+    assert not desk.operations._cancelled
